@@ -1,0 +1,28 @@
+# Programs, and what of them is installed.
+
+# Builds the programs without the tests: what `make demo` needs.
+add_custom_target(programs)
+
+# cloche_program(NAME SOURCES... DEPENDS LAYERS...): one program in bin/, installed there.
+function(cloche_program name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE cloche_options ${ARG_DEPENDS})
+  add_dependencies(programs ${name})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# The same, linked fully static: it starts without the dynamic loader, and can be copied into a sealed memory file
+# and executed from there. A sanitized build stays dynamic, since the sanitizers have no static runtime.
+function(cloche_static_program name)
+  cloche_program(${name} ${ARGN})
+  if(NOT CLOCHE_SANITIZE)
+    # not position independent: no relocations to apply before main
+    target_link_options(${name} PRIVATE -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack)
+    add_test(NAME ${name}-links-no-shared-library
+             COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-static $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}-links-no-shared-library PROPERTIES LABELS check)
+  endif()
+endfunction()
+
+install(FILES LICENSE README.md CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,0 +1,102 @@
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <charconv>
+#include <optional>
+
+#include "cli/runtime_commands.h"
+#include "runtime/launch.h"
+#include "runtime/lifecycle.h"
+
+namespace cloche::cli {
+namespace {
+
+std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
+  const FlagValues& flags = invocation.flags;
+  if (invocation.globals.on("systemd-cgroup") || invocation.globals.text("cgroup-manager") == "systemd")
+    return std::unexpected(
+        "the systemd cgroup driver is not there yet: leave --systemd-cgroup out, and let the caller use "
+        "cgroupfs "
+        "(containerd: SystemdCgroup = false; Podman: --cgroup-manager cgroupfs)");
+  runtime::LaunchOptions options{.id = invocation.arguments[0],
+                                 .bundle = flags.text("bundle"),
+                                 .console_socket = flags.text("console-socket"),
+                                 .pidfd_socket = flags.text("pidfd-socket"),
+                                 .pid_file = flags.text("pid-file"),
+                                 .new_keyring = !flags.on("no-new-keyring"),
+                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled",
+                                 .detach = flags.on("detach"),
+                                 .record = invocation.globals.on("debug"),
+                                 .keep = flags.on("keep")};
+  if (flags.given("preserve-fds")) {
+    const auto count = number_of("--preserve-fds", flags.text("preserve-fds"));
+    if (!count) return std::unexpected(count.error());
+    options.preserve_fds = *count;
+  }
+  return options;
+}
+
+// One container, one verb, nothing to print.
+template <class Perform>
+int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
+  runtime::Report report;
+  const std::string& id = invocation.arguments[0];
+  if (const auto done = perform(state_root(invocation), id, report); !done)
+    return fail(log, verb, id, done.error());
+  log.succeeded(report);
+  return 0;
+}
+
+}  // namespace
+
+int perform_create(const Invocation& invocation, RuntimeLog& log) {
+  const auto options = launch_options(invocation);
+  if (!options) return log.error(options.error()), 1;
+  return perform_on(invocation, log, "create", [&](const auto& root, const auto&, auto& report) {
+    return runtime::create(root, *options, report);
+  });
+}
+
+int perform_run(const Invocation& invocation, RuntimeLog& log) {
+  const auto options = launch_options(invocation);
+  if (!options) return log.error(options.error()), 1;
+  int status = 0;
+  const int failed = perform_on(invocation, log, "run", [&](const auto& root, const auto&, auto& report) {
+    auto ran = runtime::run(root, *options, report);
+    status = ran.value_or(1);
+    return ran;
+  });
+  return failed != 0 ? failed : status;
+}
+
+int perform_start(const Invocation& invocation, RuntimeLog& log) {
+  return perform_on(invocation, log, "start", [](const auto& root, const auto& id, auto& report) {
+    return runtime::start(root, id, report);
+  });
+}
+
+int perform_kill(const Invocation& invocation, RuntimeLog& log) {
+  const std::string text = invocation.arguments.size() > 1 ? invocation.arguments[1] : "TERM";
+  return perform_on(invocation, log, "kill", [&](const auto& root, const auto& id, auto&) -> sys::Result<> {
+    CLOCHE_TRY_ASSIGN(signal, runtime::parse_signal(text));
+    return runtime::kill(root, id, signal, invocation.flags.on("all"));
+  });
+}
+
+int perform_delete(const Invocation& invocation, RuntimeLog& log) {
+  return perform_on(invocation, log, "delete", [&](const auto& root, const auto& id, auto& report) {
+    return runtime::remove(root, id, invocation.flags.on("force"), report);
+  });
+}
+
+int perform_pause(const Invocation& invocation, RuntimeLog& log) {
+  return perform_on(invocation, log, "pause",
+                    [](const auto& root, const auto& id, auto&) { return runtime::pause(root, id); });
+}
+
+int perform_resume(const Invocation& invocation, RuntimeLog& log) {
+  return perform_on(invocation, log, "resume",
+                    [](const auto& root, const auto& id, auto&) { return runtime::resume(root, id); });
+}
+
+}  // namespace cloche::cli

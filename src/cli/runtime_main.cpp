@@ -1,0 +1,69 @@
+// cloche-runtime: parsing and printing; what is done is in src/runtime/.
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+
+#include "cli/runtime_commands.h"
+
+namespace cloche::cli {
+
+runtime::StateRoot state_root(const Invocation& invocation) {
+  std::string path = invocation.globals.text("root");
+  if (path.empty()) path = runtime::StateRoot::default_path(::geteuid(), ::getenv("XDG_RUNTIME_DIR"));
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return runtime::StateRoot(std::move(path));
+}
+
+std::expected<uint32_t, std::string> number_of(std::string_view flag, std::string_view text) {
+  uint32_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed == std::errc() && end == text.data() + text.size()) return number;
+  return std::unexpected(fmt::format("{}: \"{}\" is not a number", flag, text));
+}
+
+int fail(RuntimeLog& log, std::string_view verb, std::string_view id, const sys::Error& error, int status) {
+  // An id that was refused may hold anything.
+  const bool speakable = !runtime::id_problem(id);
+  log.error(speakable ? fmt::format("cannot {} container \"{}\": {}", verb, id, error.message())
+                      : fmt::format("cannot {} the container: {}", verb, error.message()));
+  return status;
+}
+
+namespace {
+
+int main_of(std::span<char* const> words) {
+  Invocation invocation;
+  RuntimeLog log;
+  const auto wrong = parse_runtime(words, invocation);
+  const std::string format = invocation.globals.text("log-format");
+  log.configure(invocation.globals.text("log"), format == "json", invocation.globals.on("debug"));
+  if (wrong) return log.error(*wrong), 1;
+  if (invocation.version) return write_text(STDOUT_FILENO, version_text()), 0;
+  if (invocation.help || invocation.command == nullptr) {
+    write_text(STDOUT_FILENO,
+               invocation.command != nullptr ? command_help(*invocation.command) : runtime_help());
+    return 0;
+  }
+  if (!format.empty() && format != "json" && format != "text")
+    return log.error(fmt::format("--log-format: \"{}\" is neither text nor json", format)), 1;
+  const std::string manager = invocation.globals.text("cgroup-manager");
+  if (!manager.empty() && manager != "cgroupfs" && manager != "disabled" && manager != "systemd")
+    return log.error(
+               fmt::format("--cgroup-manager: \"{}\" is none of cgroupfs, disabled and systemd", manager)),
+           1;
+  return invocation.command->perform(invocation, log);
+}
+
+}  // namespace
+}  // namespace cloche::cli
+
+int main(int argc, char** argv) {
+  // A reader that goes away must not kill a command half-way.
+  std::signal(SIGPIPE, SIG_IGN);
+  // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
+  std::signal(SIGCHLD, SIG_DFL);
+  return cloche::cli::main_of(std::span<char* const>(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)));
+}

@@ -1,0 +1,88 @@
+#include <array>
+
+#include "cli/runtime_commands.h"
+
+namespace cloche::cli {
+namespace {
+
+constexpr Flag kGlobals[] = {
+    {"root", 0, "DIR", "where the state of containers is kept"},
+    {"log", 0, "FILE", "errors and warnings are appended there too"},
+    {"log-format", 0, "FORMAT", "of the log file: text (default) or json"},
+    {"debug", 0, {}, "says also what could not be had on this host"},
+    {"systemd-cgroup", 0, {}, "asks for the systemd cgroup driver, which is not there yet"},
+    {"cgroup-manager", 0, "NAME", "cgroupfs (default) or disabled"},
+    {"rootless", 0, "BOOL", "accepted; whether the caller is root is looked up"},
+    {"criu", 0, "PATH", "accepted"},
+    {"version", 'v', {}, "prints the version"},
+};
+
+constexpr Flag kBundle{"bundle", 'b', "DIR",
+                       "the directory with config.json (default: the working directory)"};
+constexpr Flag kConsole{"console-socket", 0, "PATH", "socket that gets the terminal's master"};
+constexpr Flag kPidfd{"pidfd-socket", 0, "PATH", "socket that gets a pidfd of the process"};
+constexpr Flag kPidFile{"pid-file", 0, "FILE", "where the process's pid is written"};
+constexpr Flag kNoPivot{"no-pivot", 0, {}, "accepted; the root is always switched by pivot_root(2)"};
+constexpr Flag kNoKeyring{"no-new-keyring", 0, {}, "keeps the caller's session keyring"};
+constexpr Flag kPreserve{"preserve-fds", 0, "N", "the command keeps N descriptors from 3 on"};
+constexpr Flag kDetach{"detach", 'd', {}, "returns when the command runs"};
+constexpr Flag kNoReaper{"no-subreaper", 0, {}, "accepted"};
+
+constexpr Flag kCreate[] = {kBundle, kConsole, kPidfd, kPidFile, kNoPivot, kNoKeyring, kPreserve};
+constexpr Flag kRun[] = {
+    kBundle,    kConsole,  kPidfd,  kPidFile,  kNoPivot,
+    kNoKeyring, kPreserve, kDetach, kNoReaper, {"keep", 0, {}, "leaves the container's state after its end"}};
+constexpr Flag kKill[] = {{"all", 'a', {}, "to every process of the container"}};
+constexpr Flag kDelete[] = {{"force", 'f', {}, "ends a running container; a missing one is no error"}};
+constexpr Flag kExec[] = {
+    kConsole,
+    kPidfd,
+    kPidFile,
+    kDetach,
+    kPreserve,
+    kNoReaper,
+    {"process", 'p', "FILE", "the process as a JSON document"},
+    {"cwd", 0, "DIR", "working directory in the container"},
+    {"env", 'e', "NAME=VALUE", "one more variable", true},
+    {"tty", 't', {}, "gives the process a terminal"},
+    {"user", 'u', "UID[:GID]", "who it runs as"},
+    {"additional-gids", 'g', "GID", "one more group", true},
+    {"cap", 'c', "NAME", "one more capability", true},
+    {"no-new-privs", 0, {}, "it cannot gain privileges"},
+    {"apparmor", 0, "PROFILE", "its AppArmor profile"},
+    {"process-label", 0, "LABEL", "its SELinux label"},
+    {"cgroup", 0, "PATH", "a cgroup below the container's"},
+    {"ignore-paused", 0, {}, "also in a paused container"},
+};
+constexpr Flag kList[] = {{"format", 'f', "FORMAT", "table (default) or json"},
+                          {"quiet", 'q', {}, "only the ids"}};
+constexpr Flag kPs[] = {{"format", 'f', "FORMAT", "table (default) or json"}};
+constexpr Flag kSpec[] = {
+    {"bundle", 'b', "DIR", "where config.json is written (default: the working directory)"},
+    {"rootless", 0, {}, "for a caller without root's rights"}};
+
+constexpr size_t kAny = ~size_t{0};
+constexpr RuntimeCommand kCommands[] = {
+    {"create", "ID", "makes a container that waits for start", kCreate, 1, 1, false, perform_create},
+    {"start", "ID", "runs the command of a created container", {}, 1, 1, false, perform_start},
+    {"run", "ID", "makes a container, runs its command and removes it", kRun, 1, 1, false, perform_run},
+    {"exec", "ID COMMAND [ARGUMENT...]", "runs one more command in a container", kExec, 1, kAny, true,
+     perform_exec},
+    {"kill", "ID [SIGNAL]", "sends a signal to the container's first process (default: TERM)", kKill, 1, 2,
+     false, perform_kill},
+    {"delete", "ID", "removes what is left of a container", kDelete, 1, 1, false, perform_delete},
+    {"state", "ID", "prints a container's state as JSON", {}, 1, 1, false, perform_state},
+    {"list", "", "lists the containers", kList, 0, 0, false, perform_list},
+    {"ps", "ID", "lists a container's processes", kPs, 1, 1, false, perform_ps},
+    {"pause", "ID", "freezes a container", {}, 1, 1, false, perform_pause},
+    {"resume", "ID", "thaws a container", {}, 1, 1, false, perform_resume},
+    {"spec", "", "writes a config.json to start from", kSpec, 0, 0, false, perform_spec},
+    {"features", "", "prints what this runtime can do as JSON", {}, 0, 0, false, perform_features},
+};
+
+}  // namespace
+
+std::span<const Flag> runtime_globals() { return kGlobals; }
+std::span<const RuntimeCommand> runtime_commands() { return kCommands; }
+
+}  // namespace cloche::cli

@@ -1,0 +1,28 @@
+// The directory of one run below the runtime directory: the place of its scratch mount, and the note of what would
+// have to be taken away if this process died. On tmpfs wherever /run is: nothing is synced.
+#pragma once
+
+#include <string>
+
+#include "plan/plan.h"
+#include "sys/error.h"
+
+namespace cloche::engine {
+
+// Makes the runtime directory, or makes sure that the one there is this user's alone. Before anything in it is read.
+sys::Result<> make_runtime_directory(const std::string& runtime_dir);
+
+class RunDirectory {
+ public:
+  // Makes <runtime_dir>/<id>/ with its notes, mode 0700. EEXIST: a run of that name is there.
+  static sys::Result<RunDirectory> make(const std::string& runtime_dir, const plan::Plan& plan);
+  RunDirectory(RunDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  RunDirectory& operator=(RunDirectory&&) = delete;
+  ~RunDirectory();
+
+ private:
+  explicit RunDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+}  // namespace cloche::engine

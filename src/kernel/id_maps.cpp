@@ -1,0 +1,85 @@
+#include "kernel/id_maps.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/process.h"
+
+namespace cloche::kernel {
+namespace {
+
+sys::Result<std::string> helper_path(const std::string& program) {
+  for (const char* directory : {"/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/run/wrappers/bin"}) {
+    std::string path = fmt::format("{}/{}", directory, program);
+    if (sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0) return path;
+  }
+  return sys::fail_because(fmt::format("{} is not installed (Debian's package uidmap)", program));
+}
+
+}  // namespace
+
+std::string id_map_text(const std::vector<spec::IDMapping>& map) {
+  std::string text;
+  for (const spec::IDMapping& range : map)
+    text += fmt::format("{} {} {}\n", range.containerID, range.hostID, range.size);
+  return text;
+}
+
+sys::Result<> write_id_map(pid_t pid, const std::string& kind, const std::vector<spec::IDMapping>& map) {
+  return sys::write_file(AT_FDCWD, fmt::format("/proc/{}/{}_map", pid, kind), id_map_text(map));
+}
+
+sys::Result<> write_id_map_by_helper(pid_t pid, const std::string& program,
+                                     const std::vector<spec::IDMapping>& map) {
+  CLOCHE_TRY_ASSIGN(path, helper_path(program));
+  std::vector<std::string> args{program, fmt::format("{}", pid)};
+  for (const spec::IDMapping& range : map)
+    for (const uint32_t number : {range.containerID, range.hostID, range.size})
+      args.push_back(fmt::format("{}", number));
+  int ends[2];
+  if (const long raw = sys::raw_call(SYS_pipe2, ends, O_CLOEXEC); raw < 0)
+    return sys::fail(static_cast<int>(-raw), "pipe2()");
+  const sys::Fd output(ends[0]);
+  sys::Fd input(ends[1]);
+  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
+  if (std::holds_alternative<sys::Child>(cloned)) {
+    (void)sys::duplicate_to(input, 2);
+    (void)sys::execute({}, path, args, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"});
+    _exit(127);
+  }
+  input.reset();
+  CLOCHE_TRY_ASSIGN(said, sys::read_all(output, program, 4096));
+  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
+  if (ending.exit_code() == 0) return {};
+  while (said.ends_with('\n')) said.pop_back();
+  return sys::fail_because(
+      fmt::format("{}: {}", fmt::join(args, " "),
+                  said.empty() ? fmt::format("ended with {}", ending.exit_code()) : said));
+}
+
+sys::Result<sys::Fd> user_namespace_with(const std::vector<spec::IDMapping>& uids,
+                                         const std::vector<spec::IDMapping>& gids) {
+  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({.flags = CLONE_NEWUSER}));
+  if (std::holds_alternative<sys::Child>(cloned)) {
+    // Holds the namespace until its maker has it by descriptor, and dies with its maker at the latest.
+    (void)sys::process_control(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, "PR_SET_PDEATHSIG, SIGKILL");
+    for (;;) sys::raw_call(SYS_pause);
+  }
+  const sys::Parent holder = std::get<sys::Parent>(std::move(cloned));
+  sys::Result<sys::Fd> ns = [&]() -> sys::Result<sys::Fd> {
+    CLOCHE_TRY(write_id_map(holder.child, "uid", uids));
+    CLOCHE_TRY(write_id_map(holder.child, "gid", gids.empty() ? uids : gids));
+    return sys::open_at(AT_FDCWD, fmt::format("/proc/{}/ns/user", holder.child), O_RDONLY);
+  }();
+  (void)sys::signal_process(holder.pidfd, SIGKILL);
+  (void)sys::wait_for(holder.child);
+  return ns;
+}
+
+}  // namespace cloche::kernel

@@ -1,0 +1,64 @@
+// What the planner must know of the host. Plain data: gathered by src/runtime/facts.cpp, written by hand in tests.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cloche::plan {
+
+struct KernelVersion {
+  int major = 0, minor = 0;
+  auto operator<=>(const KernelVersion&) const = default;
+};
+
+// A range of subordinate ids from /etc/subuid or /etc/subgid (subuid(5)).
+struct IdRange {
+  uint32_t first = 0, count = 0;
+};
+
+struct CgroupFacts {
+  std::string mount;  // where cgroup2 is mounted; empty: nowhere
+  std::string own;  // the caller's cgroup, as a path below that mount: "/" or "/user.slice/..."
+  std::vector<std::string> controllers;  // cgroup.controllers where our cgroups would be made
+  std::map<std::string, std::string> v1;  // controller -> mount point of its v1 hierarchy
+  bool writable = false;  // the caller can make a cgroup in `parent`
+  std::string parent;  // below the mount: where new cgroups go: "/" for root, else `own`
+};
+
+// One mount of the host's mount namespace.
+struct HostMount {
+  std::string target, type;
+};
+
+// One entry of the host's root directory.
+struct RootEntry {
+  std::string name;
+  enum class Kind { directory, symlink, other } kind = Kind::other;
+  std::string link;  // of a symlink
+  uint32_t mode = 0, uid = 0;  // permission bits and owner
+};
+
+struct HostFacts {
+  KernelVersion kernel;
+  uint32_t uid = 0, gid = 0;
+  std::string user, home;
+  // CAP_SYS_ADMIN in the user namespace that owns this machine's mounts: root in the ordinary sense.
+  bool privileged = false;
+  // CAP_SYS_ADMIN in the caller's own user namespace, whichever that is: what a rootless engine has that runs its
+  // runtime inside a user namespace it made.
+  bool namespace_admin = false;
+  bool setgroups_denied = false;  // in the caller's user namespace, and so in all below it
+  bool has_newuidmap = false, has_newgidmap = false;
+  std::vector<IdRange> subuids, subgids;  // this user's; for root: a free range (see facts.cpp)
+  CgroupFacts cgroup;
+  std::vector<HostMount> mounts;
+  std::vector<RootEntry> root_entries;  // only gathered for the host image
+  std::string runtime_dir;  // /run/cloche, or $XDG_RUNTIME_DIR/cloche: exists or can be made
+  bool apparmor = false, selinux = false;
+  uint32_t cpus = 1;
+};
+
+}  // namespace cloche::plan

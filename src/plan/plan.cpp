@@ -1,0 +1,4 @@
+#include "plan/plan.h"
+
+#include "plan/catalog.h"
+#include "plan/planner.h"

@@ -1,0 +1,186 @@
+// The container's cgroup: where it is, which controllers it needs, what is written into it.
+// Source: Documentation/admin-guide/cgroup-v2.rst; for the v1 fields of the spec, config-linux.md.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "plan/builder.h"
+#include "plan/resources.h"
+
+namespace cloche::plan {
+namespace {
+
+struct Place {
+  std::string path;  // absolute
+  std::string from;  // the topmost cgroup that must hand its controllers down
+};
+
+bool has_dotdot(std::string_view path) {
+  return path == ".." || path.starts_with("../") || path.ends_with("/..") ||
+         path.find("/../") != std::string::npos;
+}
+
+std::string below(const std::string& mount, const std::string& path) {
+  const auto clean = absolute_in_container(path);
+  return clean == "/" ? mount : mount + clean;
+}
+
+std::expected<Place, Refusal> place_of(const Builder& b) {
+  const auto& wanted = b.os.cgroupsPath;
+  const auto& cgroup = b.facts.cgroup;
+  if (std::ranges::count(wanted, ':') == 2 && !wanted.starts_with('/'))
+    return refuse("linux.cgroupsPath",
+                  fmt::format("\"{}\" asks for systemd's cgroup driver (slice:prefix:name), "
+                              "which is not there yet: use a path, as the cgroupfs driver does",
+                              wanted));
+  if (has_dotdot(wanted)) return refuse("linux.cgroupsPath", fmt::format("\"{}\" holds \"..\"", wanted));
+  const auto parent = below(cgroup.mount, cgroup.parent);
+  if (wanted.empty()) return Place{parent + "/cloche-" + b.request.id, parent};
+  if (!wanted.starts_with('/')) return Place{parent + absolute_in_container(wanted), parent};
+  const auto path = below(cgroup.mount, wanted);
+  if (path == cgroup.mount)
+    return refuse("linux.cgroupsPath", "the root cgroup holds the whole machine: name one below it");
+  // Below the caller's own delegated cgroup only what is in it can be handed down by the caller.
+  return Place{path, is_below(path, parent) ? parent : cgroup.mount};
+}
+
+// Why a limit cannot be set, and what to do: nothing asked for is silently unlimited.
+Refusal no_controller(const Builder& b, const CgroupWrite& write) {
+  const auto& cgroup = b.facts.cgroup;
+  const auto v1 = cgroup.v1.find(write.controller);
+  std::string sentence =
+      fmt::format("{} needs the {} controller on cgroup v2, ", write.file, write.controller);
+  if (v1 != cgroup.v1.end()) {
+    sentence += fmt::format(
+        "which this host keeps on cgroup v1, at {}: boot with "
+        "systemd.unified_cgroup_hierarchy=1 or cgroup_no_v1={} on the kernel's command line",
+        v1->second, write.controller);
+  } else if (cgroup.mount.empty()) {
+    sentence += "and no cgroup2 file system is mounted: mount -t cgroup2 none /sys/fs/cgroup";
+  } else if (!b.facts.privileged) {
+    sentence += fmt::format(
+        "which is not delegated to {}: run below `systemd-run --user --scope -p Delegate=yes`, "
+        "or have Delegate={} set for user@.service",
+        b.facts.user.empty() ? "the caller" : b.facts.user, write.controller);
+  } else {
+    sentence += fmt::format(
+        "which {}/cgroup.controllers does not list: the kernel lacks it, or a cgroup above does "
+        "not hand it down",
+        below(cgroup.mount, cgroup.parent));
+  }
+  return {write.field, std::move(sentence)};
+}
+
+Refusal no_cgroup(const Builder& b, const std::string& field) {
+  const auto& cgroup = b.facts.cgroup;
+  if (cgroup.mount.empty())
+    return {field,
+            "a limit needs a cgroup, and no cgroup2 file system is mounted: mount -t cgroup2 none "
+            "/sys/fs/cgroup"};
+  return {field, fmt::format(
+                     "a limit needs a cgroup, and {} may not make one in {}: run below `systemd-run --user "
+                     "--scope -p Delegate=yes`",
+                     b.facts.user.empty() ? "the caller" : b.facts.user, below(cgroup.mount, cgroup.parent))};
+}
+
+spec::DeviceCgroup rule(bool allow, const char* type, int64_t major, int64_t minor, const char* access) {
+  spec::DeviceCgroup made{.allow = allow, .type = type, .access = access};
+  if (major >= 0) made.major = major;
+  if (minor >= 0) made.minor = minor;
+  return made;
+}
+
+void plan_device_policy(Builder& b) {
+  const bool asked = b.os.resources && !b.os.resources->devices.empty();
+  if (!b.facts.privileged) {
+    b.note("device policy",
+           asked ? "not loaded: the BPF program needs root; a user namespace can make no device "
+                   "node, so only the host's own nodes that are bound into /dev can be opened"
+                 : "not loaded: the BPF program needs root; only the nodes in /dev can be opened");
+    return;
+  }
+  LimitDevices policy{.cgroup = b.cgroup};
+  policy.rules.push_back(rule(false, "a", -1, -1, "rwm"));
+  if (asked) {
+    const auto& wanted = b.os.resources->devices;
+    const auto& first = wanted.front();
+    const bool repeats =
+        !first.allow && (first.type.empty() || first.type == "a") && !first.major && !first.minor;
+    policy.rules.insert(policy.rules.end(), wanted.begin() + (repeats ? 1 : 0), wanted.end());
+  }
+  // What every container must be able to use: making any node (opening it is another matter), the standard
+  // devices of config-linux.md, and its pseudoterminals.
+  for (const char* type : {"c", "b"}) policy.rules.push_back(rule(true, type, -1, -1, "m"));
+  for (const auto& [major, minor] :
+       {std::pair{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}, {136, -1}})
+    policy.rules.push_back(rule(true, "c", major, minor, "rwm"));
+  b.host("device-policy", std::move(policy),
+         asked ? b.why("linux.resources.devices")
+               : Builder::standard("every device but the standard ones is denied"));
+}
+
+Planned check_device_rules(const Builder& b) {
+  if (!b.os.resources) return {};
+  for (size_t i = 0; i < b.os.resources->devices.size(); ++i) {
+    const auto& entry = b.os.resources->devices[i];
+    const auto field = fmt::format("linux.resources.devices[{}]", i);
+    if (!entry.type.empty() && entry.type != "a" && entry.type != "b" && entry.type != "c")
+      return refuse(field + ".type", fmt::format("\"{}\" is none of a, b and c", entry.type));
+    if (entry.access.find_first_not_of("rwm") != std::string::npos)
+      return refuse(field + ".access", fmt::format("\"{}\" holds more than r, w and m", entry.access));
+  }
+  return {};
+}
+
+std::string step_id(const std::string& file) {
+  std::string id = "cgroup-" + file;
+  std::ranges::replace(id, '.', '-');
+  return id;
+}
+
+}  // namespace
+
+Planned plan_cgroup(Builder& b) {
+  CLOCHE_PLAN(check_device_rules(b));
+  auto writes = convert_resources(b);
+  if (!writes) return std::unexpected(std::move(writes).error());
+  const auto& cgroup = b.facts.cgroup;
+
+  Strings controllers;
+  for (const auto& write : *writes) {
+    if (write.controller.empty()) continue;
+    if (std::ranges::find(cgroup.controllers, write.controller) == cgroup.controllers.end() ||
+        cgroup.mount.empty())
+      return std::unexpected(no_controller(b, write));
+    if (std::ranges::find(controllers, write.controller) == controllers.end())
+      controllers.push_back(write.controller);
+  }
+
+  const bool can = !cgroup.mount.empty() && cgroup.writable;
+  if (!can && !writes->empty()) return std::unexpected(no_cgroup(b, writes->front().field));
+  auto place = place_of(b);
+  if (!place) return std::unexpected(std::move(place).error());
+  if (!can || (!b.facts.privileged && !is_below(place->path, below(cgroup.mount, cgroup.parent)))) {
+    if (!writes->empty()) return std::unexpected(no_cgroup(b, writes->front().field));
+    b.note("cgroup", cgroup.mount.empty()
+                         ? "none of its own: no cgroup2 file system is mounted"
+                         : "none of its own: the caller may not make one; no limit was asked for");
+    if (b.facts.privileged)
+      b.note("device policy", "not loaded: it is attached to a cgroup of the container's own");
+    return {};
+  }
+
+  b.cgroup = place->path;
+  const Why why = b.os.cgroupsPath.empty() ? Builder::standard("every container has a cgroup of its own")
+                                           : b.why("linux.cgroupsPath");
+  b.host("cgroup", CreateCgroup{b.cgroup}, why);
+  if (!controllers.empty())
+    b.host("cgroup-controllers", EnableControllers{place->from, b.cgroup, controllers},
+           Builder::standard("the limits that follow are theirs"));
+  for (const auto& write : *writes)
+    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  plan_device_policy(b);
+  return {};
+}
+
+}  // namespace cloche::plan

@@ -1,0 +1,297 @@
+// The eight namespaces: which are made by clone3, which are joined, which are entered afterwards; and the id
+// maps.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "plan/builder.h"
+
+namespace cloche::plan {
+namespace {
+
+// clone3(2) makes these at once. The cgroup namespace is unshared inside (its root is the cgroup of whoever
+// makes it), the time namespace is entered once its offsets are written.
+constexpr std::array kCloned = {"user", "mount", "pid", "uts", "ipc", "network"};
+// Joined in this order: rights over the others come with the user namespace, paths go with the mount
+// namespace.
+constexpr std::array kJoined = {"user", "pid", "uts", "ipc", "network", "cgroup", "time", "mount"};
+// user_namespaces(7): since Linux 4.15.
+constexpr size_t kMaxMapLines = 340;
+// One page, the smallest there is (user_namespaces(7)); 340 lines of long numbers are more.
+constexpr size_t kMaxMapBytes = 4096;
+
+bool covered(const std::vector<IdRange>& ranges, uint32_t own, const spec::IDMapping& line) {
+  if (line.size == 1 && line.hostID == own) return true;
+  return std::ranges::any_of(ranges, [&](const IdRange& range) {
+    return line.hostID >= range.first &&
+           uint64_t{line.hostID} + line.size <= uint64_t{range.first} + range.count;
+  });
+}
+
+std::string in_words(const std::vector<spec::IDMapping>& map) {
+  std::string words;
+  for (const auto& line : map) {
+    if (!words.empty()) words += ", ";
+    if (words.size() > 200) return words + "...";
+    words += fmt::format("{}-{}", line.containerID, uint64_t{line.containerID} + line.size - 1);
+  }
+  return words;
+}
+
+// The kernel says EINVAL to any of these; here they are told apart.
+Planned check_map(const std::vector<spec::IDMapping>& map, const std::string& field) {
+  if (map.empty())
+    return refuse(field,
+                  "a new user namespace needs an id map: add at least one line, for example "
+                  "containerID 0, hostID of the caller, size 1");
+  if (map.size() > kMaxMapLines)
+    return refuse(field, fmt::format("the kernel takes at most {} lines of an id map, this one has {}: merge "
+                                     "neighbouring ranges",
+                                     kMaxMapLines, map.size()));
+  size_t bytes = 0;
+  for (const auto& line : map)
+    bytes += fmt::formatted_size("{} {} {}\n", line.containerID, line.hostID, line.size);
+  if (bytes >= kMaxMapBytes)
+    return refuse(
+        field,
+        fmt::format("the kernel takes an id map of less than {} bytes, the {} lines of this one make {}: "
+                    "merge neighbouring ranges",
+                    kMaxMapBytes, map.size(), bytes));
+  const auto overlap = [](uint64_t a, uint64_t b, uint64_t a_size, uint64_t b_size) {
+    return a < b + b_size && b < a + a_size;
+  };
+  for (size_t i = 0; i < map.size(); ++i) {
+    const auto& line = map[i];
+    if (line.size == 0)
+      return refuse(fmt::format("{}[{}].size", field, i), "a range of no ids cannot be mapped");
+    constexpr uint64_t kEnd =
+        0xffffffff;  // 4294967295 is no id: it means "unchanged" in setuid(2) and its kin
+    if (uint64_t{line.containerID} + line.size > kEnd || uint64_t{line.hostID} + line.size > kEnd)
+      return refuse(fmt::format("{}[{}]", field, i), "the range goes past the highest id, 4294967294");
+    for (size_t j = 0; j < i; ++j)
+      if (overlap(line.containerID, map[j].containerID, line.size, map[j].size) ||
+          overlap(line.hostID, map[j].hostID, line.size, map[j].size))
+        return refuse(fmt::format("{}[{}]", field, i),
+                      fmt::format("the range overlaps line {} of the map", j));
+  }
+  return {};
+}
+
+// The writer of a rootless map, or why there is none.
+std::expected<std::string, Refusal> writer_for(const Builder& b, const std::string& kind) {
+  const bool uid = kind == "uid";
+  const auto& map = uid ? b.os.uidMappings : b.os.gidMappings;
+  const uint32_t own = uid ? b.facts.uid : b.facts.gid;
+  if (b.admin() || (map.size() == 1 && map[0].size == 1 && map[0].hostID == own)) return "direct";
+  const std::string field = fmt::format("linux.{}Mappings", kind), helper = fmt::format("new{}map", kind);
+  if (!(uid ? b.facts.has_newuidmap : b.facts.has_newgidmap))
+    return refuse(field,
+                  fmt::format("a map of more than the caller's own {} needs the program {}, which is not "
+                              "installed (package uidmap), or a map of the one line that has size 1 and "
+                              "hostID {}",
+                              kind, helper, own));
+  for (const auto& line : map)
+    if (!covered(uid ? b.facts.subuids : b.facts.subgids, own, line))
+      return refuse(field,
+                    fmt::format("host {0}s {1}-{2} are not the caller's to map: /etc/sub{0} does not give "
+                                "them to {3}",
+                                kind, line.hostID, uint64_t{line.hostID} + line.size - 1,
+                                b.facts.user.empty() ? std::to_string(b.facts.uid) : b.facts.user));
+  return helper;
+}
+
+Planned check_mapped(const Builder& b) {
+  const auto& uids = b.os.uidMappings;
+  const auto& gids = b.os.gidMappings;
+  const auto missing = [](const std::string& field, const char* kind, uint32_t id, const auto& map,
+                          const char* map_field) {
+    return refuse(field, fmt::format("{} {} has no place in the id map: {} covers {}", kind, id, map_field,
+                                     in_words(map)));
+  };
+  if (!b.maps_uid(0)) return missing("linux.uidMappings", "uid", 0, uids, "linux.uidMappings");
+  if (!b.maps_gid(0)) return missing("linux.gidMappings", "gid", 0, gids, "linux.gidMappings");
+  if (!b.spec.process) return {};
+  const auto& user = b.spec.process->user;
+  if (!b.maps_uid(user.uid)) return missing("process.user.uid", "uid", user.uid, uids, "linux.uidMappings");
+  if (!b.maps_gid(user.gid)) return missing("process.user.gid", "gid", user.gid, gids, "linux.gidMappings");
+  for (size_t i = 0; i < user.additionalGids.size(); ++i)
+    if (!b.maps_gid(user.additionalGids[i]))
+      return missing(fmt::format("process.user.additionalGids[{}]", i), "gid", user.additionalGids[i], gids,
+                     "linux.gidMappings");
+  return {};
+}
+
+Planned check_groups(const Builder& b) {
+  if (!b.setgroups_denied || !b.spec.process || b.spec.process->user.additionalGids.empty()) return {};
+  return refuse(
+      "process.user.additionalGids",
+      "supplementary groups need a gid map written by newgidmap: with the caller's single gid the kernel "
+      "denies setgroups (user_namespaces(7))");
+}
+
+Planned check_time(const Builder& b) {
+  if (b.os.timeOffsets.empty()) return {};
+  for (const auto& [clock, offset] : b.os.timeOffsets) {
+    const auto field = "linux.timeOffsets." + clock;
+    if (clock != "monotonic" && clock != "boottime")
+      return refuse(field,
+                    "only the clocks \"monotonic\" and \"boottime\" can be moved (time_namespaces(7))");
+    if (offset.nanosecs >= 1'000'000'000) return refuse(field + ".nanosecs", "must be less than 1000000000");
+  }
+  if (!b.name_space("time").is_new())
+    return refuse("linux.timeOffsets",
+                  "offsets need a new time namespace: add {\"type\": \"time\"} to "
+                  "linux.namespaces");
+  return {};
+}
+
+}  // namespace
+
+Planned check_namespaces(Builder& b) {
+  for (size_t i = 0; i < b.os.namespaces.size(); ++i) {
+    const auto& entry = b.os.namespaces[i];
+    const auto field = fmt::format("linux.namespaces[{}]", i);
+    if (std::ranges::find(kJoined, entry.type) == kJoined.end())
+      return refuse(field + ".type",
+                    fmt::format("\"{}\" is no namespace type: use mount, pid, uts, ipc, network, "
+                                "user, cgroup or time",
+                                entry.type));
+    if (!entry.path.empty() && !entry.path.starts_with('/'))
+      return refuse(field + ".path", fmt::format("\"{}\" must be an absolute path", entry.path));
+    for (size_t j = 0; j < i; ++j)
+      if (b.os.namespaces[j].type == entry.type)
+        return refuse(field, fmt::format("namespace \"{}\" is listed twice", entry.type));
+  }
+  if (!b.name_space("mount").listed)
+    return refuse("linux.namespaces",
+                  "a container needs a mount namespace: add {\"type\": \"mount\"}; in the "
+                  "host's, its mounts would be everybody's");
+  if (!b.admin() && !b.user_namespace())
+    return refuse("linux.namespaces",
+                  "without root's rights a container needs a user namespace: add {\"type\": "
+                  "\"user\"} with linux.uidMappings and linux.gidMappings (`cloche-runtime "
+                  "spec --rootless` writes such a config)");
+  const bool new_user = b.name_space("user").is_new();
+  if (new_user) {
+    CLOCHE_PLAN(check_map(b.os.uidMappings, "linux.uidMappings"));
+    CLOCHE_PLAN(check_map(b.os.gidMappings, "linux.gidMappings"));
+    CLOCHE_PLAN(check_mapped(b));
+  } else if (!b.user_namespace() && (!b.os.uidMappings.empty() || !b.os.gidMappings.empty())) {
+    return refuse("linux.uidMappings",
+                  "an id map without a user namespace maps nothing: add {\"type\": \"user\"} "
+                  "to linux.namespaces, or remove the map");
+  }
+  if ((!b.spec.hostname.empty() || !b.spec.domainname.empty()) && !b.name_space("uts").listed)
+    return refuse(
+        b.spec.hostname.empty() ? "domainname" : "hostname",
+        "without a uts namespace this would rename the host: add {\"type\": \"uts\"} to linux.namespaces");
+  CLOCHE_PLAN(check_time(b));
+  return check_sysctls(b);
+}
+
+Planned plan_clone(Builder& b) {
+  CloneProcess clone{.cgroup = b.cgroup};
+  for (const std::string type : kCloned)
+    if (b.name_space(type).is_new()) clone.namespaces.push_back(type);
+  // A new user namespace has no rights over namespaces that are older than it (setns(2)): they are joined before.
+  const auto joined = [&](const char* type) { return b.name_space(type).joined(); };
+  clone.from_joined = joined("user") || joined("pid") ||
+                      (b.name_space("user").is_new() && std::ranges::any_of(kJoined, joined));
+  b.host("clone", std::move(clone), b.why("linux.namespaces"));
+  b.setgroups_denied = b.facts.setgroups_denied;
+  if (!b.name_space("user").is_new()) return check_groups(b);
+
+  auto uid_writer = writer_for(b, "uid");
+  if (!uid_writer) return std::unexpected(uid_writer.error());
+  auto gid_writer = writer_for(b, "gid");
+  if (!gid_writer) return std::unexpected(gid_writer.error());
+  const bool must_deny = !b.admin() && *gid_writer == "direct";
+  b.setgroups_denied = b.setgroups_denied || must_deny;
+  CLOCHE_PLAN(check_groups(b));
+  if (must_deny)
+    b.host("setgroups-deny", DenySetgroups{},
+           Builder::standard("an unprivileged gid map is refused before it is done"));
+  b.host("uid-map", WriteIdMap{"uid", *uid_writer, b.os.uidMappings}, b.why("linux.uidMappings"));
+  b.host("gid-map", WriteIdMap{"gid", *gid_writer, b.os.gidMappings}, b.why("linux.gidMappings"));
+  return {};
+}
+
+Planned plan_entering(Builder& b) {
+  for (const std::string type : kJoined)
+    if (const auto wish = b.name_space(type); wish.joined())
+      b.container("join:" + type, JoinNamespace{type, wish.path}, b.why("linux.namespaces"));
+  if (b.user_namespace())
+    b.container("become-root", BecomeRoot{.clear_groups = !b.setgroups_denied},
+                Builder::standard("uid 0 of the user namespace owns what is made next"));
+  if (b.name_space("cgroup").is_new())
+    b.container("unshare:cgroup", UnshareNamespace{"cgroup"}, b.why("linux.namespaces"));
+  if (b.name_space("time").is_new()) {
+    const auto offset = [&](const char* clock) {
+      const auto found = b.os.timeOffsets.find(clock);
+      return found == b.os.timeOffsets.end() ? spec::TimeOffset{} : found->second;
+    };
+    b.container("time-offsets", EnterTimeNamespace{offset("monotonic"), offset("boottime")},
+                b.why(b.os.timeOffsets.empty() ? "linux.namespaces" : "linux.timeOffsets"));
+  }
+  return {};
+}
+
+Planned check_sysctls(const Builder& b) {
+  // Those of sysctl(8) that belong to the ipc namespace, ipc_namespaces(7); net.* belong to the network
+  // namespace.
+  constexpr std::array kIpc = {"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+                               "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
+  for (const auto& [raw, value] : b.os.sysctl) {
+    std::string key = raw;
+    std::ranges::replace(key, '/', '.');
+    const auto field = "linux.sysctl." + raw;
+    const auto needs = [&](const char* type) -> Planned {
+      if (b.name_space(type).listed) return {};
+      return refuse(field,
+                    fmt::format("\"{}\" would change the host: it needs a {} namespace of the container's "
+                                "own",
+                                key, type));
+    };
+    if (key.find("..") != std::string::npos || key.starts_with('.') || key.empty())
+      return refuse(field, fmt::format("\"{}\" is no sysctl's name", raw));
+    if (key.starts_with("net.")) {
+      CLOCHE_PLAN(needs("network"));
+    } else if (key.starts_with("fs.mqueue.") || std::ranges::find(kIpc, key) != kIpc.end()) {
+      CLOCHE_PLAN(needs("ipc"));
+    } else if (key == "kernel.domainname" || key == "kernel.hostname") {
+      CLOCHE_PLAN(needs("uts"));
+      const bool host_name = key == "kernel.hostname";
+      if (!(host_name ? b.spec.hostname : b.spec.domainname).empty())
+        return refuse(field, fmt::format("\"{}\" is set by the config's {} already", key,
+                                         host_name ? "hostname" : "domainname"));
+    } else if (key.starts_with("user.")) {
+      CLOCHE_PLAN(needs("user"));
+    } else {
+      return refuse(field,
+                    fmt::format("\"{}\" is not the container's own but the whole machine's: set it on the "
+                                "host",
+                                key));
+    }
+    if (value.find('\0') != std::string::npos) return refuse(field, "the value holds a zero byte");
+  }
+  return {};
+}
+
+void plan_uts_network_sysctl(Builder& b) {
+  if (!b.spec.hostname.empty()) b.container("hostname", SetHostname{b.spec.hostname}, b.why("hostname"));
+  if (!b.spec.domainname.empty())
+    b.container("domainname", SetDomainname{b.spec.domainname}, b.why("domainname"));
+  if (b.request.loopback && b.name_space("network").is_new())
+    b.container("loopback-up", LoopbackUp{},
+                Builder::standard("a new network namespace has its loopback down"));
+  for (const auto& [raw, value] : b.os.sysctl) {
+    // sysctl(8) lets '/' and '.' change roles, so that an interface's name may hold a dot.
+    std::string key = raw;
+    if (raw.find('/') < raw.find('.'))
+      for (char& c : key) c = c == '/' ? '.' : c == '.' ? '/' : c;
+    b.container("sysctl:" + key, WriteSysctl{key, value}, b.why("linux.sysctl." + raw));
+  }
+}
+
+}  // namespace cloche::plan

@@ -1,0 +1,176 @@
+#include "plan/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "plan/builder.h"
+
+namespace cloche::plan {
+namespace {
+
+// What would change the container's meaning and is not there yet is refused, never dropped.
+Planned check_unsupported(Builder& b) {
+  if (b.os.intelRdt) return refuse("linux.intelRdt", "Intel RDT is not supported yet");
+  if (!b.os.netDevices.empty())
+    return refuse("linux.netDevices", "moving network devices is not supported yet");
+  if (b.os.memoryPolicy) return refuse("linux.memoryPolicy", "memory policies are not supported yet");
+  if (!b.os.mountLabel.empty())
+    return refuse("linux.mountLabel", "SELinux labels of mounts are not supported yet");
+  if (b.spec.process && b.spec.process->execCPUAffinity)
+    b.note("process.execCPUAffinity", "is for `exec` only (runtime-spec, config.md): not used here");
+  return {};
+}
+
+Planned check_hooks(const Builder& b) {
+  if (!b.spec.hooks) return {};
+  const auto& h = *b.spec.hooks;
+  const std::pair<const char*, const std::vector<spec::Hook>*> stages[] = {
+      {"prestart", &h.prestart},
+      {"createRuntime", &h.createRuntime},
+      {"createContainer", &h.createContainer},
+      {"startContainer", &h.startContainer},
+      {"poststart", &h.poststart},
+      {"poststop", &h.poststop}};
+  for (const auto& [stage, hooks] : stages)
+    for (size_t i = 0; i < hooks->size(); ++i) {
+      const auto& hook = (*hooks)[i];
+      if (!hook.path.starts_with('/'))
+        return refuse(fmt::format("hooks.{}[{}].path", stage, i),
+                      fmt::format("\"{}\" must be an absolute path", hook.path));
+      if (hook.timeout && *hook.timeout <= 0)
+        return refuse(fmt::format("hooks.{}[{}].timeout", stage, i), "a timeout is more than 0 seconds");
+    }
+  return {};
+}
+
+void take(Builder& b, std::vector<Step>& steps) {
+  for (auto& step : steps) {
+    if (step.side == Side::host)
+      b.host(std::move(step.id), std::move(step.action), std::move(step.why));
+    else
+      b.container(std::move(step.id), std::move(step.action), std::move(step.why));
+  }
+}
+
+void plan_covers(Builder& b) {
+  for (size_t i = 0; i < b.os.readonlyPaths.size(); ++i) {
+    const auto path = absolute_in_container(b.os.readonlyPaths[i]);
+    b.container("readonly:" + path, ReadonlyPath{path}, b.why("linux.readonlyPaths"));
+  }
+  for (size_t i = 0; i < b.os.maskedPaths.size(); ++i) {
+    const auto path = absolute_in_container(b.os.maskedPaths[i]);
+    b.container("mask:" + path, MaskPath{path}, b.why("linux.maskedPaths"));
+  }
+}
+
+Planned check_covers(const Builder& b) {
+  const auto check = [](const Strings& paths, const char* field) -> Planned {
+    for (size_t i = 0; i < paths.size(); ++i)
+      if (!paths[i].starts_with('/'))
+        return refuse(fmt::format("{}[{}]", field, i),
+                      fmt::format("\"{}\" must be an absolute path", paths[i]));
+    return {};
+  };
+  CLOCHE_PLAN(check(b.os.maskedPaths, "linux.maskedPaths"));
+  return check(b.os.readonlyPaths, "linux.readonlyPaths");
+}
+
+void plan_root_switch(Builder& b) {
+  b.container("pivot-root", PivotRoot{},
+              Builder::standard("the container's root becomes /, the host's is let go"));
+  if (b.spec.root && b.spec.root->readonly)
+    b.container("root-readonly", RootReadonly{}, b.why("root.readonly"));
+  if (!b.os.rootfsPropagation.empty())
+    b.container("root-propagation", RootPropagation{b.os.rootfsPropagation},
+                b.why("linux.rootfsPropagation"));
+}
+
+Planned write_plan(Builder& b) {
+  if (!b.spec.process) return refuse("process", "there is no process to run");
+  const ProcessWish wish{.process = *b.spec.process,
+                         .field = "process",
+                         .seccomp = b.os.seccomp,
+                         .default_seccomp = b.request.default_seccomp,
+                         .init = b.request.init,
+                         .preserve_fds = b.request.preserve_fds};
+  CLOCHE_PLAN(check_unsupported(b));
+  CLOCHE_PLAN(check_namespaces(b));
+  CLOCHE_PLAN(check_process(b, wish));
+  CLOCHE_PLAN(check_hooks(b));
+  CLOCHE_PLAN(check_covers(b));
+
+  MountPlan mounts;
+  CLOCHE_PLAN(plan_root(b, mounts));
+  CLOCHE_PLAN(plan_mounts(b, mounts));
+  CLOCHE_PLAN(plan_devices(b, mounts));
+
+  CLOCHE_PLAN(plan_cgroup(b));
+  take(b, mounts.open);
+  CLOCHE_PLAN(plan_clone(b));
+  take(b, mounts.idmap);
+
+  CLOCHE_PLAN(plan_entering(b));
+  if (b.request.new_keyring)
+    b.container("keyring", NewKeyring{"_ses." + b.request.id},
+                Builder::standard("the caller's keys stay with the caller"));
+  take(b, mounts.attach);
+  plan_covers(b);
+  plan_hooks(b, Side::host, "prestart");
+  plan_hooks(b, Side::host, "createRuntime");
+  plan_hooks(b, Side::container, "createContainer");
+  plan_root_switch(b);
+  plan_uts_network_sysctl(b);
+
+  ProcessWish final_wish = wish;
+  final_wish.set_groups = !b.setgroups_denied;
+  CLOCHE_PLAN(plan_process_setup(b, final_wish));
+  if (b.request.await_start)
+    b.container("await-start", AwaitStart{}, Builder::standard("`create` ends here, `start` goes on"));
+  plan_hooks(b, Side::container, "startContainer");
+  CLOCHE_PLAN(plan_process_finish(b, final_wish));
+  plan_hooks(b, Side::host, "poststart");
+  return {};
+}
+
+}  // namespace
+
+std::expected<Plan, Refusal> make_plan(const Request& request, const HostFacts& facts) {
+  Builder b(request, facts);
+  if (auto planned = write_plan(b); !planned) return std::unexpected(std::move(planned).error());
+  return std::move(b.plan);
+}
+
+std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const HostFacts& facts) {
+  Request request;
+  request.id = wanted.id;
+  Builder b(request, facts);
+  const ProcessWish wish{.process = wanted.process,
+                         .field = "process",
+                         .seccomp = wanted.seccomp,
+                         .default_seccomp = wanted.default_seccomp,
+                         .preserve_fds = wanted.preserve_fds,
+                         .set_groups = !wanted.setgroups_denied};
+  if (auto checked = check_process(b, wish); !checked) return std::unexpected(std::move(checked).error());
+  if (wanted.process.execCPUAffinity)
+    return refuse("process.execCPUAffinity", "CPU affinity of an exec is not supported yet");
+  if (wanted.setgroups_denied && !wanted.process.user.additionalGids.empty())
+    return refuse("process.user.additionalGids",
+                  "the container's user namespace denies setgroups: it was made with "
+                  "the caller's single gid");
+
+  b.host("clone", CloneProcess{.namespaces = {}, .cgroup = wanted.cgroup, .from_joined = true},
+         Builder::standard("the new process starts inside the container"));
+  for (const auto& join : wanted.namespaces)
+    b.container("join:" + join.type, join, Builder::standard("a namespace of the container"));
+  if (wanted.user_namespace)
+    b.container("become-root", BecomeRoot{.clear_groups = !wanted.setgroups_denied},
+                Builder::standard("what is set up next is the container's"));
+  if (auto planned = plan_process_setup(b, wish); !planned)
+    return std::unexpected(std::move(planned).error());
+  if (auto planned = plan_process_finish(b, wish); !planned)
+    return std::unexpected(std::move(planned).error());
+  return std::move(b.plan);
+}
+
+}  // namespace cloche::plan

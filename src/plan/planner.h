@@ -1,0 +1,60 @@
+// From what is wanted and what the host is, to the list of steps. Pure: no system call is made here.
+#pragma once
+
+#include <expected>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "plan/facts.h"
+#include "plan/plan.h"
+#include "spec/runtime.h"
+
+namespace cloche::plan {
+
+// The root file system of an OCI bundle: spec.root.path made absolute.
+struct BundleRoot {
+  std::string path;
+};
+
+// The embedded image "host": the host's own root as lower layer(s), a fresh upper layer in a tmpfs that is mounted
+// on `scratch` inside the container's mount namespace only.
+struct HostRoot {
+  std::string scratch;
+  Strings shown;  // of /root, /home, ...: left as they are on the host (asked for)
+  std::string size;  // of the tmpfs, in tmpfs(5)'s words; empty: the kernel's default
+};
+
+struct Request {
+  std::string id;
+  spec::Spec spec;
+  std::variant<BundleRoot, HostRoot> root;
+  std::string bundle;  // absolute: relative sources of bind mounts are below it
+  // Says for a field of `spec` that it came from a flag or a default, not from a config: field -> Why.
+  std::map<std::string, Why> provenance;
+  bool default_seccomp = false;  // the filter compiled at build time, when spec.linux.seccomp is absent
+  bool await_start = false;  // `create`
+  bool init = false;  // --init
+  bool loopback = true;  // bring lo up in a new network namespace
+  bool new_keyring = true;
+  uint32_t preserve_fds = 0;
+};
+
+[[nodiscard]] std::expected<Plan, Refusal> make_plan(const Request& request, const HostFacts& facts);
+
+// One more process in a running container: join, restrict, execute.
+struct ExecRequest {
+  std::string id;
+  spec::Process process;
+  std::vector<JoinNamespace> namespaces;  // in the order to join
+  std::string cgroup;  // absolute; empty: none
+  std::optional<spec::Seccomp> seccomp;
+  bool default_seccomp = false;
+  bool setgroups_denied = false;
+  bool user_namespace = false;
+  uint32_t preserve_fds = 0;
+};
+[[nodiscard]] std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& request, const HostFacts& facts);
+
+}  // namespace cloche::plan

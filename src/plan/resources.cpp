@@ -1,0 +1,236 @@
+#include "plan/resources.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cloche::plan {
+namespace {
+
+constexpr const char* kField = "linux.resources";
+
+class Conversion {
+ public:
+  explicit Conversion(Builder& b) : b_(b), from_(*b.os.resources) {}
+
+  std::expected<std::vector<CgroupWrite>, Refusal> run() {
+    CLOCHE_PLAN(memory());
+    CLOCHE_PLAN(cpu());
+    CLOCHE_PLAN(pids());
+    CLOCHE_PLAN(block_io());
+    CLOCHE_PLAN(huge_pages());
+    CLOCHE_PLAN(network());
+    rdma();
+    CLOCHE_PLAN(unified());
+    return std::move(writes_);
+  }
+
+ private:
+  void write(const char* controller, std::string file, std::string value, std::string field) {
+    writes_.push_back({controller, std::move(file), std::move(value), fmt::format("{}.{}", kField, field)});
+  }
+  static std::string bytes(int64_t value) { return value < 0 ? "max" : std::to_string(value); }
+
+  Planned memory() {
+    if (!from_.memory) return {};
+    const auto& m = *from_.memory;
+    // 0 is how callers written for v1 say "not set".
+    const int64_t limit = m.limit.value_or(0), swap = m.swap.value_or(0);
+    if (limit != 0) write("memory", "memory.max", bytes(limit), "memory.limit");
+    if (m.reservation.value_or(0) != 0)
+      write("memory", "memory.low", bytes(*m.reservation), "memory.reservation");
+    // In the spec swap is memory and swap together; v2 counts swap alone.
+    if (swap < 0 || (swap > 0 && limit < 0)) {
+      write("memory", "memory.swap.max", bytes(swap), "memory.swap");
+    } else if (swap > 0) {
+      if (limit == 0)
+        return refuse("linux.resources.memory.swap",
+                      "a limit of memory and swap together needs memory.limit too: "
+                      "cgroup v2 limits swap alone, as the difference of the two");
+      if (swap < limit)
+        return refuse("linux.resources.memory.swap",
+                      fmt::format("memory and swap together ({}) cannot be less than "
+                                  "memory.limit ({})",
+                                  swap, limit));
+      write("memory", "memory.swap.max", std::to_string(swap - limit), "memory.swap");
+    }
+    return memory_of_v1(m, limit);
+  }
+
+  Planned memory_of_v1(const spec::Memory& m, int64_t limit) {
+    if (m.kernelTCP.value_or(0) > 0)
+      return refuse("linux.resources.memory.kernelTCP",
+                    "cgroup v2 has no limit for TCP buffers alone: use "
+                    "memory.limit, which counts them");
+    if (m.kernel.value_or(0) > 0) {
+      if (limit <= 0)
+        return refuse("linux.resources.memory.kernel",
+                      "cgroup v2 has no limit for kernel memory alone: use "
+                      "memory.limit, which counts it");
+      b_.note("memory.kernel", "left out: cgroup v2 counts kernel memory under memory.max");
+    }
+    if (m.swappiness)
+      b_.note("memory.swappiness",
+              "left out: cgroup v2 has no swappiness per cgroup; memory.swap.max limits swap");
+    if (m.disableOOMKiller.value_or(false))
+      b_.note("memory.disableOOMKiller", "left out: cgroup v2 cannot switch the OOM killer off");
+    return {};
+  }
+
+  Planned cpu() {
+    if (!from_.cpu) return {};
+    const auto& c = *from_.cpu;
+    if (c.realtimeRuntime.value_or(0) != 0 || c.realtimePeriod.value_or(0) != 0)
+      return refuse("linux.resources.cpu.realtimeRuntime",
+                    "cgroup v2 has no real-time budget: remove "
+                    "realtimeRuntime and realtimePeriod");
+    if (c.idle) write("cpu", "cpu.idle", std::to_string(*c.idle), "cpu.idle");
+    // An idle cgroup has no weight: the kernel refuses the write.
+    if (c.shares.value_or(0) != 0 && c.idle.value_or(0) == 0)
+      write("cpu", "cpu.weight", std::to_string(weight_from_shares(*c.shares)), "cpu.shares");
+    const int64_t quota = c.quota.value_or(0);
+    const uint64_t period = c.period.value_or(0);
+    if (quota != 0 || period != 0) {
+      std::string value = quota > 0 ? std::to_string(quota) : "max";
+      if (period != 0) value += fmt::format(" {}", period);
+      write("cpu", "cpu.max", std::move(value), c.quota ? "cpu.quota" : "cpu.period");
+    }
+    if (c.burst.value_or(0) != 0) write("cpu", "cpu.max.burst", std::to_string(*c.burst), "cpu.burst");
+    if (!c.cpus.empty()) write("cpuset", "cpuset.cpus", c.cpus, "cpu.cpus");
+    if (!c.mems.empty()) write("cpuset", "cpuset.mems", c.mems, "cpu.mems");
+    return {};
+  }
+
+  Planned pids() {
+    if (!from_.pids || !from_.pids->limit) return {};
+    const int64_t limit = *from_.pids->limit;
+    if (limit == 0) {
+      // Callers send 0 for "no limit asked for"; a cgroup that could hold no process would be of no use.
+      b_.note("pids limit", "0 is read as no limit, as callers mean it");
+      return {};
+    }
+    write("pids", "pids.max", bytes(limit), "pids.limit");
+    return {};
+  }
+
+  Planned block_io() {
+    if (!from_.blockIO) return {};
+    const auto& io = *from_.blockIO;
+    const auto check = [](uint16_t weight, const std::string& field) -> Planned {
+      if (weight >= 10 && weight <= 1000) return {};
+      return refuse("linux.resources." + field, fmt::format("a weight is 10 to 1000, not {}", weight));
+    };
+    if (io.weight.value_or(0) != 0) {
+      CLOCHE_PLAN(check(*io.weight, "blockIO.weight"));
+      write("io", "io.weight", fmt::format("default {}", weight_from_blkio(*io.weight)), "blockIO.weight");
+    }
+    bool leaf = io.leafWeight.value_or(0) != 0;
+    for (const auto& device : io.weightDevice) {
+      leaf = leaf || device.leafWeight.value_or(0) != 0;
+      if (device.weight.value_or(0) == 0) continue;
+      CLOCHE_PLAN(check(*device.weight, "blockIO.weightDevice"));
+      write("io", "io.weight",
+            fmt::format("{}:{} {}", device.major, device.minor, weight_from_blkio(*device.weight)),
+            "blockIO.weightDevice");
+    }
+    if (leaf) b_.note("blockIO.leafWeight", "left out: cgroup v2 has no processes beside child cgroups");
+    throttle(io.throttleReadBpsDevice, "rbps", "blockIO.throttleReadBpsDevice");
+    throttle(io.throttleWriteBpsDevice, "wbps", "blockIO.throttleWriteBpsDevice");
+    throttle(io.throttleReadIOPSDevice, "riops", "blockIO.throttleReadIOPSDevice");
+    throttle(io.throttleWriteIOPSDevice, "wiops", "blockIO.throttleWriteIOPSDevice");
+    return {};
+  }
+
+  void throttle(const std::vector<spec::ThrottleDevice>& devices, const char* key, const char* field) {
+    for (const auto& device : devices)
+      write("io", "io.max",
+            fmt::format("{}:{} {}={}", device.major, device.minor, key,
+                        device.rate == 0 ? "max" : std::to_string(device.rate)),
+            field);
+  }
+
+  Planned huge_pages() {
+    for (size_t i = 0; i < from_.hugepageLimits.size(); ++i) {
+      const auto& entry = from_.hugepageLimits[i];
+      const auto digits = entry.pageSize.find_first_not_of("0123456789");
+      const auto unit = digits == std::string::npos ? std::string() : entry.pageSize.substr(digits);
+      if (digits == 0 || (unit != "KB" && unit != "MB" && unit != "GB"))
+        return refuse(fmt::format("linux.resources.hugepageLimits[{}].pageSize", i),
+                      fmt::format("\"{}\" is no page size: write \"2MB\" or \"1GB\"", entry.pageSize));
+      write("hugetlb", fmt::format("hugetlb.{}.max", entry.pageSize), std::to_string(entry.limit),
+            fmt::format("hugepageLimits[{}]", i));
+    }
+    return {};
+  }
+
+  Planned network() const {
+    if (!from_.network) return {};
+    if (from_.network->classID.value_or(0) != 0)
+      return refuse("linux.resources.network.classID",
+                    "cgroup v2 has no traffic classes: match the cgroup in "
+                    "nftables instead (`socket cgroupv2`)");
+    if (!from_.network->priorities.empty())
+      return refuse("linux.resources.network.priorities",
+                    "cgroup v2 has no interface priorities: set them in "
+                    "nftables or tc");
+    return {};
+  }
+
+  void rdma() {
+    for (const auto& [device, limit] : from_.rdma) {
+      std::string value = device;
+      if (limit.hcaHandles) value += fmt::format(" hca_handle={}", *limit.hcaHandles);
+      if (limit.hcaObjects) value += fmt::format(" hca_object={}", *limit.hcaObjects);
+      if (value != device) write("rdma", "rdma.max", std::move(value), "rdma." + device);
+    }
+  }
+
+  Planned unified() {
+    for (const auto& [file, value] : from_.unified) {
+      const auto field = "unified." + file;
+      const auto dot = file.find('.');
+      if (dot == std::string::npos || dot == 0 || file.find('/') != std::string::npos ||
+          file.ends_with('.') || file.find("..") != std::string::npos)
+        return refuse("linux.resources." + field, fmt::format("\"{}\" is no file of a cgroup: write "
+                                                              "\"memory.high\"",
+                                                              file));
+      const auto controller = file.substr(0, dot);
+      // Whoever may write these decides who is in the cgroup and who may change it: that is the engine's.
+      if (file == "cgroup.procs" || file == "cgroup.threads" || file == "cgroup.kill" ||
+          file == "cgroup.subtree_control")
+        return refuse("linux.resources." + field, fmt::format("{} is no setting but an action", file));
+      // One line per device: a line for another device stays.
+      const bool keyed = file == "io.max" || file == "io.weight" || file == "rdma.max";
+      const bool replaced =
+          !keyed && std::erase_if(writes_, [&](const auto& w) { return w.file == file; }) > 0;
+      if (replaced)
+        b_.note(file,
+                fmt::format("linux.resources.unified has the last word over the field that sets {}", file));
+      write(controller == "cgroup" ? "" : controller.c_str(), file, value, field);
+    }
+    return {};
+  }
+
+  Builder& b_;
+  const spec::Resources& from_;
+  std::vector<CgroupWrite> writes_;
+};
+
+}  // namespace
+
+std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(Builder& b) {
+  if (!b.os.resources) return std::vector<CgroupWrite>{};
+  return Conversion(b).run();
+}
+
+uint64_t weight_from_shares(uint64_t shares) {
+  const uint64_t inside = std::clamp<uint64_t>(shares, 2, 262144);
+  return 1 + (inside - 2) * 9999 / 262142;
+}
+
+uint64_t weight_from_blkio(uint16_t weight) {
+  const uint64_t inside = std::clamp<uint64_t>(weight, 10, 1000);
+  return 1 + (inside - 10) * 9999 / 990;
+}
+
+}  // namespace cloche::plan

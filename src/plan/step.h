@@ -1,0 +1,369 @@
+// The closed set of things Cloche does to make a container. A step is one kernel primitive used once, as plain
+// data; the planner orders steps, and every reader (executor, recorder, explainer, script, undo) walks that one
+// list. To add a step: an action here, its row in catalog.cpp, its verb on one side in src/runtime/, its line in
+// script.cpp. Member names appear in `explain --format json`.
+#pragma once
+
+#include <boost/describe.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "spec/runtime.h"
+
+namespace cloche::plan {
+
+using Strings = std::vector<std::string>;
+
+// ---- cgroup v2: cgroups(7), Documentation/admin-guide/cgroup-v2.rst --------------------------------------------
+
+// mkdir of a new cgroup. `path` is absolute, below the cgroup2 mount; missing parents are made too.
+struct CreateCgroup {
+  std::string path;
+};
+BOOST_DESCRIBE_STRUCT(CreateCgroup, (), (path))
+
+// "+memory +pids" into cgroup.subtree_control of every cgroup from `from` down to the parent of `cgroup`.
+struct EnableControllers {
+  std::string from, cgroup;
+  Strings controllers;
+};
+BOOST_DESCRIBE_STRUCT(EnableControllers, (), (from, cgroup, controllers))
+
+// One value into one file of the cgroup.
+struct WriteCgroup {
+  std::string cgroup, file, value;
+};
+BOOST_DESCRIBE_STRUCT(WriteCgroup, (), (cgroup, file, value))
+
+// A BPF program on the cgroup that decides every open and mknod of a device (BPF_PROG_TYPE_CGROUP_DEVICE).
+struct LimitDevices {
+  std::string cgroup;
+  std::vector<spec::DeviceCgroup> rules;
+};
+BOOST_DESCRIBE_STRUCT(LimitDevices, (), (cgroup, rules))
+
+// ---- namespaces and ids: namespaces(7), user_namespaces(7), time_namespaces(7) ----------------------------------
+
+// clone3(2) of the container's first process, into new namespaces and its cgroup at once. `namespaces` uses the
+// OCI words (mount pid uts ipc network user). Where a user, pid or time namespace is joined, or with `exec`, a
+// short-lived process joins first and clones from there (CLONE_PARENT), so that the caller itself never moves.
+struct CloneProcess {
+  Strings namespaces;
+  std::string cgroup;  // empty: the caller's
+  bool from_joined = false;
+};
+BOOST_DESCRIBE_STRUCT(CloneProcess, (), (namespaces, cgroup, from_joined))
+
+// /proc/PID/setgroups := deny; needed before an unprivileged gid_map (user_namespaces(7)).
+struct DenySetgroups {};
+BOOST_DESCRIBE_STRUCT(DenySetgroups, (), ())
+
+// `kind` is "uid" or "gid"; `writer` is "direct" (one write) or the set-user-id helper "newuidmap"/"newgidmap".
+struct WriteIdMap {
+  std::string kind, writer;
+  std::vector<spec::IDMapping> map;
+};
+BOOST_DESCRIBE_STRUCT(WriteIdMap, (), (kind, writer, map))
+
+// setns(2) to a namespace that exists.
+struct JoinNamespace {
+  std::string type, path;
+};
+BOOST_DESCRIBE_STRUCT(JoinNamespace, (), (type, path))
+
+// unshare(2) after the clone: the cgroup namespace, whose root is the cgroup its maker is in.
+struct UnshareNamespace {
+  std::string type;
+};
+BOOST_DESCRIBE_STRUCT(UnshareNamespace, (), (type))
+
+// A new time namespace with its clocks moved, entered at once. Offsets are written before anything is in it.
+struct EnterTimeNamespace {
+  spec::TimeOffset monotonic, boottime;
+};
+BOOST_DESCRIBE_STRUCT(EnterTimeNamespace, (), (monotonic, boottime))
+
+// uid and gid 0 of the new user namespace, no supplementary groups.
+struct BecomeRoot {
+  bool clear_groups = true;  // false where setgroups is denied
+};
+BOOST_DESCRIBE_STRUCT(BecomeRoot, (), (clear_groups))
+
+struct SetHostname {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(SetHostname, (), (name))
+struct SetDomainname {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(SetDomainname, (), (name))
+// IFF_UP on "lo": netdevice(7).
+struct LoopbackUp {};
+BOOST_DESCRIBE_STRUCT(LoopbackUp, (), ())
+// One file below /proc/sys, through a private procfs: `key` in dots ("net.ipv4.ip_forward").
+struct WriteSysctl {
+  std::string key, value;
+};
+BOOST_DESCRIBE_STRUCT(WriteSysctl, (), (key, value))
+
+// ---- the file system: mount_namespaces(7), fsopen/open_tree/move_mount/mount_setattr(2) --------------------------
+
+// Propagation of every mount of the new mount namespace, recursively: "private"; "slave" where the config wants
+// mounts that follow the host's, "shared" where it wants mounts that reach the host.
+struct SetPropagation {
+  std::string propagation;
+};
+BOOST_DESCRIBE_STRUCT(SetPropagation, (), (propagation))
+
+// Opens a mount tree on the host side, with the caller's rights, for a later step of the container side to attach:
+// a path that the mapped root could not reach. `slot` names the descriptor.
+struct OpenTree {
+  std::string path, slot;
+  bool recursive = false;
+};
+BOOST_DESCRIBE_STRUCT(OpenTree, (), (path, slot, recursive))
+
+// An id-mapped mount (Linux 5.12): the tree in `slot` shows its files' ids shifted by the maps, or by the
+// container's own user namespace when they are empty.
+struct IdmapTree {
+  std::string slot;
+  bool recursive = false;
+  std::vector<spec::IDMapping> uids, gids;
+};
+BOOST_DESCRIBE_STRUCT(IdmapTree, (), (slot, recursive, uids, gids))
+
+// The new root: a directory of the host bound onto itself. `slot` as in OpenTree, or empty.
+struct BindRoot {
+  std::string path, slot, propagation;
+  bool recursive = true;
+};
+BOOST_DESCRIBE_STRUCT(BindRoot, (), (path, slot, propagation, recursive))
+
+// The new root: a fresh tmpfs (the root of the container is then assembled from the next steps).
+struct TmpfsRoot {
+  Strings options;
+};
+BOOST_DESCRIBE_STRUCT(TmpfsRoot, (), (options))
+
+// A tmpfs for what overlays need (upper and work directories), mounted on `path` of the host inside the new
+// mount namespace only; gone with the container.
+struct MountScratch {
+  std::string path;
+  Strings options;
+};
+BOOST_DESCRIBE_STRUCT(MountScratch, (), (path, options))
+
+// An overlay. `lowers` are paths of the host, topmost first (or the slot of an opened tree); `upper` and `work`
+// are made inside the scratch mount. `target` is "/" for the root, else a path inside the new root.
+// `skeleton`: directories made in the upper layer beforehand, owned by the container's root, so that it can add
+// and remove entries in them.
+struct MountOverlay {
+  std::string target;
+  Strings lowers;
+  std::string lower_slot;  // when set: the one lower layer, attached in the scratch mount
+  std::string upper, work;
+  Strings skeleton, options;
+};
+BOOST_DESCRIBE_STRUCT(MountOverlay, (), (target, lowers, lower_slot, upper, work, skeleton, options))
+
+// A new file system. `attributes` are the mount's (ro nosuid nodev noexec noatime ...), `options` the file
+// system's own ("mode=755"). The target is resolved inside the new root and made when missing.
+// `fallback`: "bind" allows the host's own instance, bound, when the kernel refuses a new one; recorded.
+struct MountFs {
+  std::string type, source, target;
+  Strings attributes, options;
+  std::string propagation, fallback;
+};
+BOOST_DESCRIBE_STRUCT(MountFs, (), (type, source, target, attributes, options, propagation, fallback))
+
+// A file or directory of the host shown inside. `attributes` apply to the top mount, `recursive_attributes` to
+// every mount below too (rro and its kin). `cleared` names attributes to take away: "ro" for the option "rw".
+struct BindMount {
+  std::string source, slot, target;
+  bool recursive = true;
+  Strings attributes, cleared, recursive_attributes;
+  std::string propagation;
+  Strings recursive_cleared;
+};
+BOOST_DESCRIBE_STRUCT(BindMount, (),
+                      (source, slot, target, recursive, attributes, cleared, recursive_attributes,
+                       propagation, recursive_cleared))
+
+// A device node of the container's /dev: made ("mknod") or, in a user namespace where the kernel allows no mknod,
+// the host's own node bound after its numbers were checked ("bind").
+struct MakeDevice {
+  std::string path, type;  // type: c b p
+  int64_t major = 0, minor = 0;
+  uint32_t mode = 0666, uid = 0, gid = 0;
+  std::string how;
+};
+BOOST_DESCRIBE_STRUCT(MakeDevice, (), (path, type, major, minor, mode, uid, gid, how))
+
+struct MakeSymlink {
+  std::string path, target;
+};
+BOOST_DESCRIBE_STRUCT(MakeSymlink, (), (path, target))
+
+// An empty directory of the new root (mode in octal).
+struct MakeDirectory {
+  std::string path;
+  uint32_t mode = 0755;
+};
+BOOST_DESCRIBE_STRUCT(MakeDirectory, (), (path, mode))
+
+// Covers a path: a directory with one shared empty read-only tmpfs, a file with /dev/null. Absent paths are left.
+struct MaskPath {
+  std::string path;
+};
+BOOST_DESCRIBE_STRUCT(MaskPath, (), (path))
+struct ReadonlyPath {
+  std::string path;
+};
+BOOST_DESCRIBE_STRUCT(ReadonlyPath, (), (path))
+
+// pivot_root(".", ".") and a lazy unmount of the old root: pivot_root(2).
+struct PivotRoot {};
+BOOST_DESCRIBE_STRUCT(PivotRoot, (), ())
+struct RootReadonly {};
+BOOST_DESCRIBE_STRUCT(RootReadonly, (), ())
+// Propagation of the container's root mount, once it is the root.
+struct RootPropagation {
+  std::string propagation;
+};
+BOOST_DESCRIBE_STRUCT(RootPropagation, (), (propagation))
+
+// ---- the process: credentials(7), capabilities(7), seccomp(2), prctl(2) ------------------------------------------
+
+// No signal blocked, none ignored: what the caller did to its own outlives an exec (signal(7)).
+struct ResetSignals {};
+BOOST_DESCRIBE_STRUCT(ResetSignals, (), ())
+struct NewSession {};  // setsid(2)
+BOOST_DESCRIBE_STRUCT(NewSession, (), ())
+// A new session keyring: keyrings(7).
+struct NewKeyring {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(NewKeyring, (), (name))
+// A pseudoterminal of the container's own devpts as descriptors 0-2 and /dev/console; its master goes to the
+// caller by descriptor.
+struct OpenTerminal {
+  uint32_t rows = 0, columns = 0;  // 0: left as the kernel makes it
+};
+BOOST_DESCRIBE_STRUCT(OpenTerminal, (), (rows, columns))
+struct SetRlimit {
+  std::string type;
+  uint64_t soft = 0, hard = 0;  // all ones: unlimited
+};
+BOOST_DESCRIBE_STRUCT(SetRlimit, (), (type, soft, hard))
+struct SetOomScore {
+  int32_t adjustment = 0;
+};
+BOOST_DESCRIBE_STRUCT(SetOomScore, (), (adjustment))
+struct SetPersonality {
+  std::string domain;
+  Strings flags;
+};
+BOOST_DESCRIBE_STRUCT(SetPersonality, (), (domain, flags))
+struct SetScheduler {
+  spec::Scheduler scheduler;
+};
+BOOST_DESCRIBE_STRUCT(SetScheduler, (), (scheduler))
+struct SetIoPriority {
+  std::string io_class;
+  int32_t priority = 0;
+};
+BOOST_DESCRIBE_STRUCT(SetIoPriority, (), (io_class, priority))
+// "apparmor" or "selinux": the label that the exec takes on, through /proc/self/attr.
+struct SetExecLabel {
+  std::string module, label;
+};
+BOOST_DESCRIBE_STRUCT(SetExecLabel, (), (module, label))
+// Capabilities that stay in the bounding set; every other is dropped for good.
+struct LimitBoundingSet {
+  Strings keep;
+};
+BOOST_DESCRIBE_STRUCT(LimitBoundingSet, (), (keep))
+struct SetUser {
+  uint32_t uid = 0, gid = 0;
+  std::vector<uint32_t> groups;
+  std::optional<uint32_t> umask;
+  bool set_groups = true;  // false where setgroups is denied
+};
+BOOST_DESCRIBE_STRUCT(SetUser, (), (uid, gid, groups, umask, set_groups))
+struct SetCapabilities {
+  Strings effective, permitted, inheritable, ambient;
+};
+BOOST_DESCRIBE_STRUCT(SetCapabilities, (), (effective, permitted, inheritable, ambient))
+struct NoNewPrivileges {};
+BOOST_DESCRIBE_STRUCT(NoNewPrivileges, (), ())
+// `profile`: "default" is the filter compiled at build time; "config" is `filter`, compiled by libseccomp before
+// the clone.
+struct LoadSeccomp {
+  std::string profile;
+  std::optional<spec::Seccomp> filter;
+};
+BOOST_DESCRIBE_STRUCT(LoadSeccomp, (), (profile, filter))
+struct ChangeDirectory {
+  std::string path;
+};
+BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path))
+// Every descriptor from 3 + `preserve` on is closed by the exec.
+struct CloseDescriptors {
+  uint32_t preserve = 0;
+};
+BOOST_DESCRIBE_STRUCT(CloseDescriptors, (), (preserve))
+// Hooks of one stage, run in order; `stage` is the OCI word. The container's state goes to their stdin.
+struct RunHooks {
+  std::string stage;
+  std::vector<spec::Hook> hooks;
+};
+BOOST_DESCRIBE_STRUCT(RunHooks, (), (stage, hooks))
+// `create` stops here until `start`.
+struct AwaitStart {};
+BOOST_DESCRIBE_STRUCT(AwaitStart, (), ())
+// Finds the command in the container's root along its PATH and checks that it can be executed, so that a missing
+// command is an error before anything is started.
+struct FindCommand {
+  std::string command, search_path;
+};
+BOOST_DESCRIBE_STRUCT(FindCommand, (), (command, search_path))
+// With `init`, process 1 is Cloche's own small init, which starts the command, forwards signals and reaps.
+struct Execute {
+  Strings args, env;
+  bool init = false;
+};
+BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init))
+
+using Action =
+    std::variant<CreateCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
+                 DenySetgroups, WriteIdMap, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
+                 BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs,
+                 BindMount, MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot,
+                 RootReadonly, RootPropagation, SetHostname, SetDomainname, LoopbackUp, WriteSysctl,
+                 ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit, SetOomScore, SetPersonality, SetScheduler,
+                 SetIoPriority, SetExecLabel, LimitBoundingSet, SetUser, SetCapabilities, NoNewPrivileges,
+                 LoadSeccomp, ChangeDirectory, CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute>;
+
+// Where a step comes from.
+struct Why {
+  enum class Kind { config, flag, image, standard };
+  Kind kind = Kind::standard;
+  // config: the field ("linux.resources.memory.limit"); flag: as typed ("--memory 512M"); image: its name;
+  // standard: why Cloche does it unasked, in a few words.
+  std::string from;
+};
+
+// Who executes a step: the calling process, or the container's first process before it becomes the command.
+enum class Side { host, container };
+
+struct Step {
+  std::string id;  // unique in its plan and stable: "pivot-root", "cgroup-memory-max", "mount:/proc"
+  Action action;
+  Why why;
+  Side side = Side::container;
+};
+
+}  // namespace cloche::plan

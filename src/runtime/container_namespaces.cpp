@@ -1,0 +1,73 @@
+// The container side's verbs on namespaces and what lives in them.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/container_side.h"
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/process.h"
+
+namespace cloche::runtime {
+
+sys::Result<> ContainerSide::act(const plan::JoinNamespace& step) {
+  const auto found = prepared_.namespaces.find(step.type);
+  if (found == prepared_.namespaces.end())
+    return sys::fail_because("the namespace was not opened before the clone");
+  return sys::join_namespace(found->second, sys::namespace_flag(step.type), step.path);
+}
+
+sys::Result<> ContainerSide::act(const plan::UnshareNamespace& step) {
+  return sys::unshare_namespaces(sys::namespace_flag(step.type));
+}
+
+// Offsets can only be written while nothing is in the namespace, and unshare(2) puts only children there: setns to
+// our own time_for_children enters it on every kernel (time_namespaces(7)).
+sys::Result<> ContainerSide::act(const plan::EnterTimeNamespace& step) {
+  const uint64_t flag = sys::namespace_flag("time");
+  CLOCHE_TRY(sys::unshare_namespaces(flag));
+  const auto line = [](const char* clock, const spec::TimeOffset& offset) {
+    return fmt::format("{} {} {}\n", clock, offset.secs, offset.nanosecs);
+  };
+  CLOCHE_TRY(sys::write_file(host_proc_.get(), "self/timens_offsets",
+                             line("monotonic", step.monotonic) + line("boottime", step.boottime)));
+  CLOCHE_TRY_ASSIGN(ns, sys::open_at(host_proc_.get(), "self/ns/time_for_children", O_RDONLY));
+  return sys::join_namespace(ns, flag, "/proc/self/ns/time_for_children");
+}
+
+sys::Result<> ContainerSide::act(const plan::BecomeRoot& step) {
+  if (step.clear_groups) CLOCHE_TRY(sys::set_groups({}));
+  CLOCHE_TRY(sys::set_gid(0));
+  CLOCHE_TRY(sys::set_uid(0));
+  // A change of ids makes the process undumpable, and its own /proc files the host root's.
+  return sys::set_dumpable(!joined_);
+}
+
+sys::Result<> ContainerSide::act(const plan::SetHostname& step) { return sys::set_hostname(step.name); }
+sys::Result<> ContainerSide::act(const plan::SetDomainname& step) { return sys::set_domainname(step.name); }
+
+sys::Result<> ContainerSide::act(const plan::LoopbackUp&) {
+  const long raw = sys::raw_call(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (raw < 0) return sys::fail(static_cast<int>(-raw), "socket(AF_INET, SOCK_DGRAM)");
+  const sys::Fd socket(static_cast<int>(raw));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  const long set = sys::raw_call(SYS_ioctl, socket.get(), SIOCSIFFLAGS, &request);
+  if (set < 0) return sys::fail(static_cast<int>(-set), "ioctl(SIOCSIFFLAGS, {lo, IFF_UP|IFF_RUNNING})");
+  return {};
+}
+
+sys::Result<> ContainerSide::act(const plan::WriteSysctl& step) {
+  std::string path = step.key;
+  if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
+  return sys::write_file(host_proc_.get(), "sys/" + path, step.value);
+}
+
+}  // namespace cloche::runtime

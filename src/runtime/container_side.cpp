@@ -1,0 +1,119 @@
+#include "runtime/container_side.h"
+
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "runtime/process_mark.h"
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/mounts.h"
+#include "sys/process.h"
+
+namespace cloche::runtime {
+
+sys::Result<> ContainerSide::begin() {
+  // A new user namespace keeps others out by itself: they have no rights in it (ptrace(2), access mode checking).
+  bool own_users = false;
+  for (const plan::Step& step : plan_.steps) {
+    if (std::holds_alternative<plan::JoinNamespace>(step.action)) joined_ = true;
+    if (const auto* clone = std::get_if<plan::CloneProcess>(&step.action))
+      own_users = std::ranges::find(clone->namespaces, "user") != clone->namespaces.end();
+  }
+  joined_ = joined_ && !own_users;
+  // Others in a joined namespace must not look into this process while it still holds what the host gave it.
+  CLOCHE_TRY(sys::set_dumpable(!joined_));
+  sys::raw_call(SYS_umask, 0);  // modes are given exactly; the command's umask is set with its user
+  CLOCHE_TRY_ASSIGN(proc, sys::open_at(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY));
+  CLOCHE_TRY_ASSIGN(magic, sys::file_system_magic(proc));
+  if (magic != PROC_SUPER_MAGIC)
+    return sys::fail_because("/proc of the host is no proc file system: mount one there first");
+  host_proc_ = std::move(proc);
+  if (prepared_.init_mark.valid()) CLOCHE_TRY(leave_mark());
+  return open_places();
+}
+
+// Written by the process itself, before anything else: the caller may be killed right after the clone, and what is not
+// on disk then nobody could find.
+sys::Result<> ContainerSide::leave_mark() {
+  CLOCHE_TRY_ASSIGN(pid, sys::read_link(host_proc_.get(), "self"));
+  CLOCHE_TRY_ASSIGN(line, sys::read_file(host_proc_.get(), "self/stat", 4096));
+  const auto stat = parse_stat(line);
+  int64_t number = 0;
+  std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  if (!stat || number == 0) return sys::fail_because("/proc/self/stat is not as proc_pid_stat(5) has it");
+  CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line({.pid = number, .start = stat->start}), "init"));
+  prepared_.init_mark.reset();
+  // Killed before the mark was there, and perhaps deleted since: then nobody knows of this process.
+  if (host_.alone()) return sys::fail_because("the caller is gone");
+  return {};
+}
+
+// Paths of the host that the caller can reach and the mapped root perhaps cannot (a home directory, mode 700): opened
+// now, in the new mount namespace but still with the caller's ids.
+sys::Result<> ContainerSide::open_places() {
+  bool changes_ids = false;
+  for (const plan::Step& step : plan_.steps)
+    changes_ids |= std::holds_alternative<plan::BecomeRoot>(step.action);
+  for (size_t i = 0; changes_ids && i < plan_.steps.size(); ++i) {
+    std::string path;
+    if (const auto* scratch = std::get_if<plan::MountScratch>(&plan_.steps[i].action)) path = scratch->path;
+    if (const auto* bind = std::get_if<plan::BindMount>(&plan_.steps[i].action);
+        bind != nullptr && bind->slot.empty())
+      path = bind->source;
+    if (const auto* root = std::get_if<plan::BindRoot>(&plan_.steps[i].action);
+        root != nullptr && root->slot.empty())
+      path = root->path;
+    if (path.empty()) continue;
+    // One that is not there is the failure of its own step.
+    if (auto place = sys::open_at(AT_FDCWD, path, O_PATH)) places_[path] = *std::move(place);
+  }
+  return {};
+}
+
+sys::Result<sys::Fd> ContainerSide::tree_at(const std::string& path, bool recursive) {
+  const auto place = places_.find(path);
+  if (place == places_.end()) return sys::clone_tree(AT_FDCWD, path, recursive);
+  auto tree = sys::clone_tree(place->second, recursive);
+  if (!tree) tree.error().context.push_back("the source is " + path);
+  return tree;
+}
+
+sys::Result<> ContainerSide::perform(size_t index) {
+  index_ = static_cast<uint32_t>(index);
+  return recorded(record_, index_, [&] {
+    return std::visit([&](const auto& action) { return act(action); }, plan_.steps[index].action);
+  });
+}
+
+void ContainerSide::run(size_t first) {
+  const auto give_up = [&](size_t index, const sys::Error& error) {
+    if (record_.failure.version == 0) record_.failure = to_record(static_cast<uint32_t>(index), error);
+    host_.failed(record_.failure);
+    _exit(125);
+  };
+  if (auto begun = begin(); !begun) give_up(first, begun.error());
+  bool after_host = false;  // the step before this one was the host's
+  for (size_t i = first; i < plan_.steps.size(); ++i) {
+    if (plan_.steps[i].side == plan::Side::host) {
+      if (!after_host && i > first)
+        if (auto said = host_.arrived(); !said) give_up(i, said.error());
+      after_host = true;
+      continue;
+    }
+    if (after_host)
+      if (auto heard = host_.await_proceed(); !heard) give_up(i, heard.error());
+    after_host = false;
+    if (record_.steps[i].state == StepState::ok) continue;  // done by the joining process
+    if (auto done = perform(i); !done) give_up(i, done.error());
+  }
+  give_up(plan_.steps.size(),
+          sys::Error{.code = 0, .call = {}, .context = {"the plan ends without a command"}});
+  _exit(125);
+}
+
+}  // namespace cloche::runtime

@@ -1,0 +1,66 @@
+// Executes a plan: the host's steps here, the container's in its first process, the two kept in step by the
+// protocol. Nothing here decides what is done; that is the plan's.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "plan/plan.h"
+#include "plan/record.h"
+#include "runtime/host_side.h"
+#include "runtime/prepared.h"
+#include "runtime/protocol.h"
+#include "runtime/shared_record.h"
+#include "sys/process.h"
+
+namespace cloche::runtime {
+
+class Execution {
+ public:
+  // `plan` must outlive the execution. The calling process must have one thread.
+  static sys::Result<Execution> prepare(const plan::Plan& plan, Prepared prepared);
+
+  // Called once the pid is known and before the container goes on: the state on disk is written there.
+  using OnCloned = std::function<sys::Result<>(pid_t pid, const sys::Fd& pidfd)>;
+  // Runs the plan until the command runs (the exec has succeeded) or, with await-start, until only `start` is
+  // missing. On failure everything that the plan did on the host is undone and no process is left.
+  std::expected<void, StepFailure> run(const OnCloned& on_cloned);
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] const sys::Fd& pidfd() const { return pidfd_; }
+  // The terminal's master, when the plan opens one.
+  [[nodiscard]] sys::Fd take_terminal() { return std::move(terminal_); }
+  // Lets go of everything the plan opened; the cgroup can be removed then.
+  void close_descriptors() {
+    prepared_->trees.clear();
+    prepared_->cgroup.reset();
+  }
+  // What was done so far, step by step.
+  [[nodiscard]] plan::RunRecord record() const;
+
+ private:
+  Execution(const plan::Plan& plan, Prepared prepared, RecordMemory memory);
+
+  std::expected<void, StepFailure> walk(const OnCloned& on_cloned);
+  sys::Result<> clone(size_t index, const plan::CloneProcess& step);
+  sys::Result<sys::Cloned> clone_from_joined(size_t index, uint64_t flags);
+  std::expected<void, StepFailure> await(Message wanted, size_t next);
+  std::expected<void, StepFailure> await_exec();
+  [[nodiscard]] StepFailure container_failure(size_t near);
+  [[nodiscard]] StepFailure failed_at(size_t index, sys::Error error) const;
+  void abandon();
+
+  const plan::Plan& plan_;
+  std::unique_ptr<Prepared> prepared_;  // stays where it is: both sides hold references
+  RecordMemory memory_;
+  HostSide host_;
+  std::optional<HostEnd> container_;
+  sys::Fd container_socket_;  // the container's end, before the clone
+  sys::Fd pidfd_, terminal_;
+  pid_t pid_ = 0;
+  uint64_t began_at_ = 0;
+};
+
+}  // namespace cloche::runtime

@@ -1,0 +1,22 @@
+#include "runtime/handover.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include "sys/files.h"
+#include "sys/sockets.h"
+
+namespace cloche::runtime {
+
+sys::Result<> hand_over(const sys::Fd& socket, const sys::Fd& file, std::string_view name) {
+  const int raw = file.get();
+  return sys::send_packet(socket, name, std::span(&raw, 1));
+}
+
+sys::Result<> write_pid_file(const std::string& path, pid_t pid) {
+  const std::string unfinished = path + ".new";
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, unfinished, fmt::format("{}", pid), 0644));
+  return sys::rename_at(AT_FDCWD, unfinished, path);
+}
+
+}  // namespace cloche::runtime

@@ -1,0 +1,124 @@
+#include "runtime/host_side.h"
+
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "kernel/cgroup.h"
+#include "kernel/device_policy.h"
+#include "kernel/id_maps.h"
+#include "kernel/seccomp.h"
+#include "runtime/hooks.h"
+#include "runtime/init_program.h"
+#include "sys/files.h"
+#include "sys/mounts.h"
+#include "sys/process.h"
+
+namespace cloche::runtime {
+
+sys::Result<> HostSide::prepare_step(const plan::Action& action) {
+  if (const auto* join = std::get_if<plan::JoinNamespace>(&action)) {
+    CLOCHE_TRY_ASSIGN(ns, sys::open_at(AT_FDCWD, join->path, O_RDONLY));
+    prepared_.namespaces[join->type] = std::move(ns);
+  } else if (const auto* seccomp = std::get_if<plan::LoadSeccomp>(&action);
+             seccomp != nullptr && seccomp->filter) {
+    CLOCHE_TRY_ASSIGN(compiled, kernel::compile_seccomp(*seccomp->filter));
+    prepared_.filter = std::move(compiled);
+  } else if (seccomp != nullptr) {
+    // Compiled when Cloche was built, unless the container keeps a capability that the profile has rules for.
+    kernel::CapabilitySet keeps;
+    if (const size_t at = plan_.find("bounding-set"); at < plan_.steps.size())
+      keeps = kernel::parse_capabilities(std::get<plan::LimitBoundingSet>(plan_.steps[at].action).keep).set;
+    if (!(keeps & kernel::default_seccomp_conditions()).empty()) {
+      CLOCHE_TRY_ASSIGN(compiled, kernel::default_seccomp_program_for(keeps));
+      prepared_.filter = std::move(compiled);
+    }
+  } else if (const auto* execute = std::get_if<plan::Execute>(&action); execute != nullptr && execute->init) {
+    CLOCHE_TRY_ASSIGN(program, init_program());
+    prepared_.init = std::move(program);
+  } else if (const auto* clone = std::get_if<plan::CloneProcess>(&action);
+             clone != nullptr && !clone->cgroup.empty() && !prepared_.cgroup.valid()) {
+    // `exec` enters a cgroup that exists; a plan that makes one opens it in that step.
+    if (plan_.find("cgroup") == plan_.steps.size()) {
+      CLOCHE_TRY_ASSIGN(directory, sys::open_at(AT_FDCWD, clone->cgroup, O_PATH | O_DIRECTORY));
+      prepared_.cgroup = std::move(directory);
+    }
+  }
+  return {};
+}
+
+std::expected<void, StepFailure> HostSide::prepare() {
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    if (auto ready = prepare_step(plan_.steps[i].action); !ready) {
+      sys::Error error = std::move(ready).error();
+      record_.failure = to_record(static_cast<uint32_t>(i), error);
+      record_.steps[i].state = StepState::failed;
+      record_.steps[i].error = error.code;
+      return std::unexpected(StepFailure{i, std::move(error)});
+    }
+  }
+  return {};
+}
+
+sys::Result<> HostSide::perform(size_t index) {
+  index_ = static_cast<uint32_t>(index);
+  return recorded(record_, index_, [&] {
+    return std::visit([&](const auto& action) { return act(action); }, plan_.steps[index].action);
+  });
+}
+
+std::string HostSide::process_file(const char* name) const { return fmt::format("/proc/{}/{}", pid_, name); }
+
+sys::Result<> HostSide::act(const plan::CreateCgroup& step) {
+  CLOCHE_TRY_ASSIGN(made, kernel::make_cgroup(step.path));
+  if (made.existed) note_fallback(record_, index_, "it was there, empty: used as it is");
+  prepared_.cgroup = std::move(made.directory);
+  return {};
+}
+
+sys::Result<> HostSide::act(const plan::EnableControllers& step) {
+  return kernel::enable_controllers(step.from, step.cgroup, step.controllers);
+}
+
+sys::Result<> HostSide::act(const plan::WriteCgroup& step) {
+  CLOCHE_TRY_ASSIGN(file, sys::open_at(prepared_.cgroup.get(), step.file, O_WRONLY));
+  return sys::write_once(file, step.value, step.cgroup + "/" + step.file);
+}
+
+sys::Result<> HostSide::act(const plan::LimitDevices& step) {
+  CLOCHE_TRY_ASSIGN(program, kernel::load_device_program(step.rules));
+  return kernel::attach_device_program(prepared_.cgroup, program);
+}
+
+sys::Result<> HostSide::act(const plan::OpenTree& step) {
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, step.path, step.recursive));
+  // A copy of a shared mount is shared: what the container mounts in it must not come back to the host.
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_SLAVE}, true));
+  prepared_.trees[step.slot] = std::move(tree);
+  return {};
+}
+
+sys::Result<> HostSide::act(const plan::IdmapTree& step) {
+  const auto tree = prepared_.trees.find(step.slot);
+  if (tree == prepared_.trees.end()) return sys::fail_because("the tree to map was not opened");
+  CLOCHE_TRY_ASSIGN(ns, step.uids.empty() ? sys::open_at(AT_FDCWD, process_file("ns/user"), O_RDONLY)
+                                          : kernel::user_namespace_with(step.uids, step.gids));
+  return sys::set_mount_attributes(tree->second, {.set = MOUNT_ATTR_IDMAP, .user_namespace = ns.get()},
+                                   step.recursive);
+}
+
+sys::Result<> HostSide::act(const plan::DenySetgroups&) {
+  return sys::write_file(AT_FDCWD, process_file("setgroups"), "deny");
+}
+
+sys::Result<> HostSide::act(const plan::WriteIdMap& step) {
+  return step.writer == "direct" ? kernel::write_id_map(pid_, step.kind, step.map)
+                                 : kernel::write_id_map_by_helper(pid_, step.writer, step.map);
+}
+
+sys::Result<> HostSide::act(const plan::RunHooks& step) {
+  return run_hooks(step.stage, step.hooks,
+                   state_for_hooks(prepared_.oci_state, fmt::format("{}", pid_), status_at(step.stage)));
+}
+
+}  // namespace cloche::runtime

@@ -1,0 +1,48 @@
+// The host side's verbs: the steps that the calling process does, with its own rights, before and after the clone.
+#pragma once
+
+#include "plan/plan.h"
+#include "runtime/prepared.h"
+#include "runtime/shared_record.h"
+#include "sys/fd.h"
+
+namespace cloche::runtime {
+
+class HostSide {
+ public:
+  HostSide(const plan::Plan& plan, Prepared& prepared, SharedRecord& record)
+      : plan_(plan), prepared_(prepared), record_(record) {}
+
+  // What steps of both sides need before the clone: descriptors opened, filters compiled. A failure is that step's.
+  std::expected<void, StepFailure> prepare();
+  // Performs one host step other than the clone and writes it down.
+  sys::Result<> perform(size_t index);
+  // The clone knows the pid; steps after it need it.
+  void set_container(pid_t pid) { pid_ = pid; }
+
+ private:
+  template <class ContainerAction>
+  sys::Result<> act(const ContainerAction&) {
+    return sys::fail_because("this step belongs to the container side");
+  }
+  sys::Result<> act(const plan::CreateCgroup& step);
+  sys::Result<> act(const plan::EnableControllers& step);
+  sys::Result<> act(const plan::WriteCgroup& step);
+  sys::Result<> act(const plan::LimitDevices& step);
+  sys::Result<> act(const plan::OpenTree& step);
+  sys::Result<> act(const plan::IdmapTree& step);
+  sys::Result<> act(const plan::DenySetgroups& step);
+  sys::Result<> act(const plan::WriteIdMap& step);
+  sys::Result<> act(const plan::RunHooks& step);
+
+  sys::Result<> prepare_step(const plan::Action& action);
+  [[nodiscard]] std::string process_file(const char* name) const;
+
+  const plan::Plan& plan_;
+  Prepared& prepared_;
+  SharedRecord& record_;
+  pid_t pid_ = 0;
+  uint32_t index_ = 0;
+};
+
+}  // namespace cloche::runtime

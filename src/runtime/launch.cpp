@@ -1,0 +1,272 @@
+#include "runtime/launch.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+
+#include "kernel/cgroup.h"
+#include "plan/planner.h"
+#include "plan/undo.h"
+#include "runtime/container.h"
+#include "runtime/execution.h"
+#include "runtime/facts.h"
+#include "runtime/foreground.h"
+#include "runtime/handover.h"
+#include "runtime/lifecycle.h"
+#include "runtime/step_error.h"
+#include "runtime/undo.h"
+#include "spec/read.h"
+#include "spec/validate.h"
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/sockets.h"
+
+namespace cloche::runtime {
+namespace {
+
+enum class Way { create, run, run_detached };
+
+struct Bundle {
+  std::string path, config;  // absolute; the text of config.json
+  spec::Spec spec;
+};
+
+sys::Result<Bundle> read_bundle(const std::string& path, Report& report) {
+  Bundle bundle;
+  char* real = ::realpath(path.empty() ? "." : path.c_str(), nullptr);
+  if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", path));
+  bundle.path = real;
+  ::free(real);  // NOLINT: realpath(3) allocates so
+  auto text = spec::read_document(bundle.path + "/config.json");
+  if (!text) return sys::fail_because(text.error().message());
+  bundle.config = *std::move(text);
+  auto read = spec::read_spec(bundle.config);
+  if (!read) return sys::fail_because(fmt::format("config.json: {}", read.error().message()));
+  for (const spec::Problem& odd : read->warnings) report.warnings.push_back("config.json: " + odd.message());
+  bundle.spec = std::move(read->value);
+  auto valid = spec::validate(bundle.spec);
+  if (!valid) return sys::fail_because(fmt::format("config.json: {}", valid.error().message()));
+  for (const spec::Problem& odd : *valid) report.warnings.push_back("config.json: " + odd.message());
+  return bundle;
+}
+
+std::string absolute(const std::string& bundle, const std::string& path) {
+  return path.starts_with('/') ? path : bundle + "/" + path;
+}
+
+// One attempt to make a container: everything that the execution refers to lives here, in one place.
+class Launch {
+ public:
+  Launch(const StateRoot& root, const LaunchOptions& options, Way way, Report& report)
+      : root_(root), options_(options), way_(way), report_(report) {}
+
+  // The container is there, or nothing is.
+  sys::Result<> make() {
+    CLOCHE_TRY(plan());
+    CLOCHE_TRY(write_down());
+    auto executed = execute();
+    if (executed) executed = hand_out();
+    if (executed) return {};
+    give_up(executed.error());
+    return executed;
+  }
+
+  sys::Result<int> stay(Foreground& foreground);
+
+ private:
+  sys::Result<> plan();
+  sys::Result<> check_terminal() const;
+  sys::Result<> check_cgroup() const;
+  sys::Result<> write_down();
+  sys::Result<> execute();
+  void tell_steps();
+  sys::Result<> hand_out();
+  void give_up(sys::Error& error);
+  [[nodiscard]] bool terminal() const { return spec().process && spec().process->terminal; }
+  // Moved out of the bundle once: a copy would be the largest thing in memory.
+  [[nodiscard]] const spec::Spec& spec() const { return request_.spec; }
+
+  const StateRoot& root_;
+  const LaunchOptions& options_;
+  const Way way_;
+  Report& report_;
+  Bundle bundle_;
+  plan::Request request_;
+  plan::HostFacts facts_;
+  plan::Plan plan_;
+  SavedState state_;
+  sys::Fd console_, pidfd_socket_, terminal_;
+  std::optional<ContainerDirectory> directory_;
+  std::optional<Execution> execution_;
+};
+
+sys::Result<> Launch::check_terminal() const {
+  const bool detached = way_ != Way::run;
+  if (terminal() && detached && options_.console_socket.empty())
+    return sys::fail_because(
+        "process.terminal: a detached container's terminal needs a --console-socket to send it to (cannot "
+        "allocate "
+        "tty if the runtime will detach without setting console socket)");
+  if (!options_.console_socket.empty() && !(terminal() && detached))
+    return sys::fail_because(
+        "--console-socket: only a detached container with process.terminal has a terminal to send (cannot "
+        "use console "
+        "socket if the runtime will not detach or allocate tty)");
+  return {};
+}
+
+sys::Result<> Launch::plan() {
+  if (const auto problem = id_problem(options_.id)) return sys::fail_because(*problem);
+  CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
+  bundle_ = std::move(bundle);
+  request_.spec = std::move(bundle_.spec);
+  CLOCHE_TRY(check_terminal());
+  if (!options_.console_socket.empty()) {
+    CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(options_.console_socket));
+    console_ = std::move(socket);
+  }
+  if (!options_.pidfd_socket.empty()) {
+    CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(options_.pidfd_socket));
+    pidfd_socket_ = std::move(socket);
+  }
+  if (!spec().root || spec().root->path.empty())
+    return sys::fail_because("root.path: the path of the root file system is missing");
+  request_.id = options_.id;
+  request_.root = plan::BundleRoot{absolute(bundle_.path, spec().root->path)};
+  request_.bundle = bundle_.path;
+  request_.await_start = way_ == Way::create;
+  request_.new_keyring = options_.new_keyring;
+  request_.preserve_fds = options_.preserve_fds;
+  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted_for(spec(), false)));
+  facts_ = std::move(facts);
+  if (!options_.own_cgroup) facts_.cgroup = {};  // for the planner there is none then
+  auto planned = plan::make_plan(request_, facts_);
+  if (!planned) return std::unexpected(refusal_error(planned.error()));
+  plan_ = *std::move(planned);
+  for (const plan::Note& note : plan_.notes) report_.notes.push_back(note.subject + ": " + note.text);
+  return {};
+}
+
+// What is undone later must be this container's own.
+sys::Result<> Launch::check_cgroup() const {
+  if (state_.cgroup.empty()) return {};
+  const auto inside = kernel::processes_in(state_.cgroup);
+  if (!inside || inside->empty()) return {};
+  return sys::fail_because(
+      fmt::format("linux.cgroupsPath: the cgroup {} is there already and holds {} processes", state_.cgroup,
+                  inside->size()));
+}
+
+sys::Result<> Launch::write_down() {
+  state_ = {
+      .id = options_.id,
+      .ociVersion = spec().ociVersion,
+      .bundle = bundle_.path,
+      .rootfs = absolute(bundle_.path, spec().root->path),
+      .created = timestamp(),
+      .owner = facts_.user.empty() ? (facts_.uid == 0 ? "root" : fmt::format("{}", facts_.uid)) : facts_.user,
+      .annotations = spec().annotations,
+      .undo = saved(plan::undo_of(plan_)),
+      .poststart = spec().hooks && !spec().hooks->poststart.empty(),
+      .poststop = spec().hooks && !spec().hooks->poststop.empty()};
+  if (const size_t at = plan_.find("cgroup"); at < plan_.steps.size())
+    if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
+      state_.cgroup = made->path;
+  CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));
+  state_.creator = creator;
+  auto directory = root_.make(options_.id);
+  if (!directory && directory.error().code == EEXIST)
+    return sys::fail_because("a container with this id exists already (container ID already in use)");
+  if (!directory) return std::unexpected(std::move(directory).error());
+  directory_ = *std::move(directory);
+  auto written = check_cgroup();
+  if (written) written = directory_->write_state(state_);
+  if (written) written = directory_->write_config(bundle_.config);
+  if (!written) (void)directory_->remove();
+  return written;
+}
+
+sys::Result<> Launch::execute() {
+  Prepared prepared;
+  prepared.oci_state = hook_state(state_);
+  CLOCHE_TRY_ASSIGN(init, directory_->make_init());
+  prepared.init_mark = std::move(init);
+  if (way_ == Way::create) {
+    CLOCHE_TRY_ASSIGN(listener, directory_->listen_for_start());
+    prepared.start_listener = std::move(listener);
+  }
+  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan_, std::move(prepared)));
+  execution_.emplace(std::move(execution));
+  const auto ran = execution_->run({});
+  if (!ran) return std::unexpected(step_error(plan_, ran.error(), facts_));
+  terminal_ = execution_->take_terminal();
+  if (options_.record) tell_steps();
+  return {};
+}
+
+void Launch::tell_steps() {
+  for (const plan::StepRecord& step : execution_->record().steps)
+    report_.steps.push_back(fmt::format("step {} of {}, {}: {} us{}{}", step.index + 1, plan_.steps.size(),
+                                        plan_.steps[step.index].id, step.microseconds,
+                                        step.fallback.empty() ? "" : ", ", step.fallback));
+}
+
+// What the caller asked to be given. Without it the caller could not manage the container: it ends.
+sys::Result<> Launch::hand_out() {
+  sys::Result<> given;
+  if (console_.valid()) given = hand_over(console_, terminal_, "/dev/ptmx");
+  if (given && pidfd_socket_.valid()) given = hand_over(pidfd_socket_, execution_->pidfd(), "pidfd");
+  if (given && !options_.pid_file.empty()) given = write_pid_file(options_.pid_file, execution_->pid());
+  if (given) return given;
+  (void)sys::signal_process(execution_->pidfd(), SIGKILL);
+  (void)sys::wait_for(execution_->pid());
+  (void)undo(plan_);
+  return given;
+}
+
+// The executor has undone what it did. Where that failed the state stays: it holds what is still to be done.
+void Launch::give_up(sys::Error& error) {
+  if (!state_.cgroup.empty() && sys::stat_at(AT_FDCWD, state_.cgroup)) {
+    const auto inside = kernel::processes_in(state_.cgroup);
+    if (inside && !inside->empty()) {
+      error.context.push_back(
+          fmt::format("processes are left in {}: `delete --force {}` tries to end them again", state_.cgroup,
+                      options_.id));
+      return;
+    }
+  }
+  (void)directory_->remove();
+}
+
+sys::Result<int> Launch::stay(Foreground& foreground) {
+  CLOCHE_TRY_ASSIGN(ending, foreground.stand_by(execution_->pid(), execution_->pidfd(), terminal_, true));
+  if (!options_.keep) {
+    const Container container{.directory = std::move(*directory_), .state = state_};
+    CLOCHE_TRY(clean_up(container, report_));
+  }
+  return ending.exit_code();
+}
+
+}  // namespace
+
+sys::Result<> create(const StateRoot& root, const LaunchOptions& options, Report& report) {
+  return Launch(root, options, Way::create, report).make();
+}
+
+sys::Result<int> run(const StateRoot& root, const LaunchOptions& options, Report& report) {
+  if (options.detach) {
+    CLOCHE_TRY(Launch(root, options, Way::run_detached, report).make());
+    return 0;
+  }
+  CLOCHE_TRY_ASSIGN(foreground, Foreground::prepare());
+  Launch launch(root, options, Way::run, report);
+  CLOCHE_TRY(launch.make());
+  return launch.stay(foreground);
+}
+
+}  // namespace cloche::runtime

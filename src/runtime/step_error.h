@@ -1,0 +1,16 @@
+// A failed step as an error that names it.
+#pragma once
+
+#include "plan/facts.h"
+#include "plan/plan.h"
+#include "runtime/prepared.h"
+#include "sys/error.h"
+
+namespace cloche::runtime {
+
+// With the cause on this host and what to do, where they are known.
+[[nodiscard]] sys::Error step_error(const plan::Plan& plan, const StepFailure& failure,
+                                    const plan::HostFacts& facts);
+[[nodiscard]] sys::Error refusal_error(const plan::Refusal& refusal);
+
+}  // namespace cloche::runtime

@@ -1,0 +1,66 @@
+// Files and directories by descriptor. Every path below a container's root is resolved by `open_in_root`.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sys/error.h"
+#include "sys/fd.h"
+
+namespace cloche::sys {
+
+// open(2) of a path of the host; O_CLOEXEC is always added. dirfd AT_FDCWD or a directory.
+Result<Fd> open_at(int dirfd, const std::string& path, int flags, mode_t mode = 0);
+
+// openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS (Linux 5.6): `path` is resolved as if `root` were "/",
+// whatever symbolic links it holds. EAGAIN (a rename raced with the resolution) is retried a bounded number of
+// times. O_CLOEXEC is always added. There is no fallback for kernels without openat2.
+Result<Fd> open_in_root(const Fd& root, std::string_view path, int flags, mode_t mode = 0);
+
+// The directory `path` below `root`, made with `mode` where parts of it are missing. Errors: ENOTDIR where a part
+// is a file, EROFS, ENOSPC, ELOOP.
+Result<Fd> make_directory_in_root(const Fd& root, std::string_view path, mode_t mode);
+// The same for an empty regular file as a mount point; its parents are made as directories (0755).
+Result<Fd> make_file_in_root(const Fd& root, std::string_view path, mode_t mode);
+
+Result<> make_directory(int dirfd, const std::string& path, mode_t mode);
+// mkdir -p on a path of the host.
+Result<> make_directories(const std::string& path, mode_t mode);
+Result<> make_node(int dirfd, const std::string& name, mode_t type_and_mode, dev_t device);
+Result<> make_symlink(const std::string& target, int dirfd, const std::string& name);
+Result<> remove_at(int dirfd, const std::string& path, int flags = 0);
+Result<> rename_at(int dirfd, const std::string& from, const std::string& to);
+Result<> change_owner(int dirfd, const std::string& path, uid_t uid, gid_t gid);
+Result<> change_mode(const Fd& file, mode_t mode);
+Result<struct stat> stat_fd(const Fd& file);
+// fstatat with AT_SYMLINK_NOFOLLOW unless `follow`.
+Result<struct stat> stat_at(int dirfd, const std::string& path, bool follow = true);
+Result<std::string> read_link(int dirfd, const std::string& path);
+
+// Whole small files. The limit bounds memory: a longer file is EFBIG.
+Result<std::string> read_file(int dirfd, const std::string& path, size_t limit = 1 << 20);
+Result<std::string> read_all(const Fd& file, const std::string& name, size_t limit = 1 << 20);
+// One write(2): for /proc, cgroup and state files. A short write is EIO.
+Result<> write_file(int dirfd, const std::string& path, std::string_view data);
+// Creates (or truncates) the file, then one write.
+Result<> create_file(int dirfd, const std::string& path, std::string_view data, mode_t mode);
+Result<> write_once(const Fd& file, std::string_view data, const std::string& name);
+
+// File system type of what the descriptor names: the magic numbers of statfs(2).
+Result<int64_t> file_system_magic(const Fd& file);
+Result<int64_t> file_system_magic(const std::string& path);
+
+Result<> close_range_from(unsigned first, bool only_mark_cloexec = false);
+Result<Fd> duplicate(const Fd& file);
+// dup2 to a fixed number, without close-on-exec there: for descriptors 0, 1 and 2.
+Result<> duplicate_to(const Fd& file, int number);
+Result<> change_directory(const Fd& directory);
+// memfd_create(2), sealed against every change after `content` is in it.
+Result<Fd> sealed_memory_file(const char* name, std::string_view content);
+
+}  // namespace cloche::sys

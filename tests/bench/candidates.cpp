@@ -1,0 +1,89 @@
+#include "candidates.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cloche::bench {
+namespace {
+
+struct Runtime {
+  std::string name;
+  std::string program;
+};
+
+// A command of an OCI runtime: `crun --root DIR delete --force ID`.
+Argv command(const Runtime& runtime, const Argv& words) {
+  Argv argv = {runtime.program, "--root", "{state}"};
+  argv.insert(argv.end(), words.begin(), words.end());
+  return argv;
+}
+
+Candidate run_candidate(const Runtime& runtime, const std::string& bundle) {
+  return {.name = runtime.name,
+          .before = {},
+          .measured = {command(runtime, {"run", "--bundle", bundle, "{id}"})},
+          .after = {}};
+}
+
+Candidate lifecycle_candidate(const Runtime& runtime, const Stage& stage) {
+  return {.name = runtime.name,
+          .before = {},
+          .measured = {command(runtime, {"create", "--bundle", stage.bundle, "{id}"}),
+                       command(runtime, {"start", "{id}"}), command(runtime, {"delete", "--force", "{id}"})},
+          .after = {}};
+}
+
+// One command at a container that runs.
+Candidate running_candidate(const Runtime& runtime, const Stage& stage, const Argv& words) {
+  return {.name = runtime.name,
+          .before = {command(runtime, {"create", "--bundle", stage.pause_bundle, "{id}"}),
+                     command(runtime, {"start", "{id}"})},
+          .measured = {command(runtime, words)},
+          .after = {command(runtime, {"delete", "--force", "{id}"})}};
+}
+
+std::vector<Runtime> runtimes(const std::string& programs, std::vector<std::string>& missing) {
+  std::vector<Runtime> found;
+  for (const Runtime& wanted : {Runtime{"cloche-runtime", programs + "/cloche-runtime"},
+                                Runtime{"crun", "crun"}, Runtime{"runc", "runc"}}) {
+    if (std::string program = find_program(wanted.program); !program.empty())
+      found.push_back({wanted.name, program});
+    else
+      missing.push_back(wanted.name);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+                              std::vector<std::string>& missing) {
+  std::vector<Runtime> all = runtimes(programs, missing);
+  Group run{"run", "a static `true` with the default configuration: run, until the command is back", {}};
+  Group host{"host", "/bin/true on the host's own root file system", {}};
+  Group lifecycle{"lifecycle", "the same container by create, start and delete", {}};
+  Group exec{"exec", "one more process in a running container", {}};
+  Group state{"state", "the state of a running container", {}};
+
+  std::string floor = stage.directory + "/floor";
+  run.candidates.push_back({"floor", {}, {{floor, stage.bundle + "/rootfs"}}, {}});
+  for (const Runtime& runtime : all) {
+    run.candidates.push_back(run_candidate(runtime, stage.bundle));
+    lifecycle.candidates.push_back(lifecycle_candidate(runtime, stage));
+    exec.candidates.push_back(running_candidate(runtime, stage, {"exec", "{id}", "/true"}));
+    state.candidates.push_back(running_candidate(runtime, stage, {"state", "{id}"}));
+  }
+  run.candidates.push_back({"fork+exec only", {}, {{floor, "--bare", stage.bundle + "/rootfs"}}, {}});
+
+  if (std::string cloche = find_program(programs + "/cloche"); !cloche.empty())
+    host.candidates.push_back({"cloche", {}, {{cloche, "run", "host", "--", "/bin/true"}}, {}});
+  else
+    missing.emplace_back("cloche");
+  for (const Runtime& runtime : all)
+    if (runtime.name != "cloche-runtime")
+      host.candidates.push_back(run_candidate(runtime, stage.host_bundle));
+  return {run, host, lifecycle, exec, state};
+}
+
+}  // namespace cloche::bench

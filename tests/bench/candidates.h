@@ -1,0 +1,32 @@
+// What is measured against what. A candidate is a list of commands; to add one, add a row in candidates.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "measure.h"
+#include "stage.h"
+
+namespace cloche::bench {
+
+// In every command {id} is replaced by an id of this run, {state} by a directory of the candidate's own.
+struct Candidate {
+  std::string name;
+  std::vector<Argv> before;    // not measured; done in each round
+  std::vector<Argv> measured;  // their times add up, of their memory the largest counts
+  std::vector<Argv> after;     // not measured
+};
+
+// Candidates that do the same work: only these are compared with each other.
+struct Group {
+  std::string name;
+  std::string what;  // one sentence, for the table's head
+  std::vector<Candidate> candidates;
+};
+
+// `programs` is the directory of this build's programs. Candidates whose program is missing are left out and named
+// in `missing`.
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+                              std::vector<std::string>& missing);
+
+}  // namespace cloche::bench

@@ -1,0 +1,2 @@
+// What the container runs: nothing.
+int main(void) { return 0; }

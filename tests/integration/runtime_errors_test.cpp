@@ -1,0 +1,159 @@
+// What cloche-runtime says when it cannot: one sentence, status 1, and nothing left.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "support/bundle.h"
+#include "support/needs.h"
+
+namespace cloche::test {
+namespace {
+
+class RuntimeErrors : public RuntimeTest {
+ protected:
+  // One sentence on standard error, holding `text`; no container.
+  void expect_refusal(const Outcome& outcome, const std::string& text) {
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
+    EXPECT_TRUE(outcome.err.starts_with("cloche-runtime: ")) << outcome.err;
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
+  }
+  Outcome run_raw(const Bundle& box, const std::string& config) {
+    box.write_raw(config);
+    return runtime({"run", "--bundle", box.path(), "box"});
+  }
+};
+
+TEST_F(RuntimeErrors, CommandsThatCannotBeRun) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"no-such-command"});
+  expect_refusal(run(box), "executable file not found in $PATH");
+  expect_refusal(create(box), "executable file not found in $PATH");
+  box.config.process->args = {"/no/such/command"};
+  expect_refusal(run(box), "No such file or directory");
+  std::ofstream(box.rootfs() + "/bin/plain") << "text";
+  box.config.process->args = {"/bin/plain"};
+  expect_refusal(run(box), "ermission denied");
+  std::filesystem::permissions(box.rootfs() + "/bin/plain", std::filesystem::perms(0755));
+  expect_refusal(run(box), "neither an ELF program nor a script");
+  std::ofstream(box.rootfs() + "/bin/script") << "#!/no/such/interpreter\n";
+  std::filesystem::permissions(box.rootfs() + "/bin/script", std::filesystem::perms(0755));
+  box.config.process->args = {"script"};
+  expect_refusal(run(box), "is a script for /no/such/interpreter");
+}
+
+TEST_F(RuntimeErrors, AFailedExecIsReportedByStart) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"/bin/odd"});
+  std::ofstream(box.rootfs() + "/bin/odd") << "text";
+  std::filesystem::permissions(box.rootfs() + "/bin/odd", std::filesystem::perms(0755));
+  ASSERT_TRUE(create(box).ok());
+  const Outcome outcome = runtime({"start", "box"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("neither an ELF program nor a script"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(reaches("stopped"));
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+TEST_F(RuntimeErrors, ConfigsThatAreNone) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  expect_refusal(runtime({"run", "--bundle", scratch() + "/none", "box"}), "No such file or directory");
+  expect_refusal(runtime({"run", "--bundle", box.path(), "box"}), "config.json");
+  expect_refusal(run_raw(box, ""), "config.json");
+  expect_refusal(run_raw(box, "{\"ociVersion\": \"1.2.0\", \"proc"), "config.json");
+  expect_refusal(run_raw(box, R"({"ociVersion":"1.2.0","process":{"user":{"uid":"zero"}}})"),
+                 "process.user.uid: expected a number, found a string");
+  expect_refusal(run_raw(box, std::string(100'000, '[')), "config.json");
+  expect_refusal(run_raw(box, "{\"annotations\":{\"a\":\"" + std::string(64 << 20, 'x') + "\"}}"),
+                 "config.json");
+  expect_refusal(run_raw(box, "{}"), "");
+  std::filesystem::remove(box.path() + "/config.json");
+  std::filesystem::create_directory(box.path() + "/config.json");
+  expect_refusal(runtime({"run", "--bundle", box.path(), "box"}), "config.json");
+}
+
+TEST_F(RuntimeErrors, UnknownKeysAreWarnings) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  box.write();
+  ASSERT_TRUE(
+      shell("cd " + box.path() + " && jq '.linux.resourcess = {}' config.json > new && mv new config.json")
+          .ok());
+  const Outcome outcome = runtime({"run", "--bundle", box.path(), "box"});
+  EXPECT_TRUE(outcome.ok());
+  EXPECT_NE(outcome.err.find("warning: config.json: linux.resourcess"), std::string::npos) << outcome.err;
+}
+
+TEST_F(RuntimeErrors, TheJsonLogHoldsExactlyOneObject) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"no-such-command"});
+  box.write();
+  ASSERT_TRUE(
+      shell("cd " + box.path() + " && jq '.unknown = 1' config.json > new && mv new config.json").ok());
+  const std::string log = scratch() + "/log";
+  const Outcome outcome =
+      runtime({"--log", log, "--log-format=json", "create", "--bundle", box.path(), "box"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  std::ifstream file(log);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(std::ranges::count(text, '\n'), 1) << text;
+  EXPECT_EQ(member(text, ".level"), "error");
+  EXPECT_NE(member(text, ".msg").find("executable file not found in $PATH"), std::string::npos) << text;
+  EXPECT_EQ(member(text, "keys | join(\" \")"), "level msg time");
+}
+
+TEST_F(RuntimeErrors, ThePartsOfTheCommandLine) {
+  expect_refusal(runtime({"bogus"}), "there is no command \"bogus\"");
+  expect_refusal(runtime({"run", "--bogus", "box"}), "flag provided but not defined: -bogus");
+  expect_refusal(runtime({"run", "--bundle"}), "flag needs an argument: -bundle");
+  expect_refusal(runtime({"kill"}), "usage");
+  expect_refusal(runtime({"--systemd-cgroup", "create", "box"}), "systemd cgroup driver");
+  expect_refusal(runtime({"--cgroup-manager", "systemd", "run", "box"}), "systemd cgroup driver");
+  expect_refusal(runtime({"run", "--preserve-fds", "x", "box"}), "--preserve-fds");
+  EXPECT_TRUE(runtime({"--help"}).ok());
+  for (const char* name : {"create", "start", "state", "kill", "delete", "run", "exec", "list", "ps", "pause",
+                           "resume", "spec", "features"}) {
+    const Outcome help = runtime({name, "--help"});
+    EXPECT_TRUE(help.ok());
+    EXPECT_NE(help.out.find(name), std::string::npos);
+  }
+  // Single dashes, values after "=", switches with values.
+  EXPECT_EQ(runtime({"-log-format=json", "-debug=false", "--rootless=true", "list", "-format", "json"}).out,
+            "[]\n");
+  const Outcome version = runtime({"--version"});
+  EXPECT_TRUE(version.out.starts_with("cloche-runtime version ")) << version.out;
+  EXPECT_NE(version.out.find("\ncommit: "), std::string::npos);
+  EXPECT_NE(version.out.find("\nspec: 1.2.0\n"), std::string::npos);
+}
+
+TEST_F(RuntimeErrors, FeaturesAndSpecAreJson) {
+  const Outcome features = runtime({"features"});
+  EXPECT_TRUE(features.ok());
+  EXPECT_EQ(features.err, "");
+  EXPECT_EQ(member(features.out, ".linux.mountExtensions.idmap.enabled"), "true");
+  EXPECT_EQ(member(features.out, ".linux.cgroup | [.v1, .v2, .systemd] | map(tostring) | join(\" \")"),
+            "false true false");
+  EXPECT_EQ(member(features.out, ".hooks | length"), "6");
+  const std::string directory = scratch();
+  EXPECT_TRUE(runtime({"spec", "--bundle", directory}).ok());
+  std::ifstream file(directory + "/config.json");
+  EXPECT_EQ(member(std::string(std::istreambuf_iterator<char>(file), {}), ".ociVersion"), "1.2.0");
+  expect_refusal(runtime({"spec", "--bundle", directory}), "is there already");
+}
+
+// The cgroup of a failed creation must not be another container's.
+TEST_F(RuntimeErrors, ACgroupInUseIsRefusedAndLeftAlone) {
+  CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(needs::cgroup2());
+  auto first = bundle({"sleep", "1000"});
+  first.config.linux_->cgroupsPath = "/cloche-test-shared";
+  ASSERT_TRUE(start_detached(first, "first").ok());
+  expect_refusal(run(first), "holds 1 process");
+  EXPECT_EQ(status("first"), "running");
+  EXPECT_TRUE(runtime({"delete", "-f", "first"}).ok());
+}
+
+}  // namespace
+}  // namespace cloche::test

@@ -1,0 +1,569 @@
+// One rule of the planner per test: from a field to its steps, or to its refusal.
+#include <gtest/gtest.h>
+
+#include "plan/planner.h"
+#include "plan/resources.h"
+#include "plan_hosts.h"
+
+namespace cloche::plan {
+namespace {
+
+// What `runc spec` would give, cut to what the rules look at.
+Request basic() {
+  Request request;
+  request.id = "t";
+  request.root = BundleRoot{"/bundle/rootfs"};
+  auto& spec = request.spec;
+  spec.process.emplace();
+  spec.process->args = {"sh"};
+  spec.process->cwd = "/";
+  spec.process->noNewPrivileges = true;
+  spec.linux_.emplace();
+  spec.linux_->namespaces = {{"mount", ""}, {"pid", ""}, {"uts", ""}, {"ipc", ""}, {"network", ""}};
+  return request;
+}
+
+spec::Linux& os(Request& request) { return *request.spec.linux_; }
+
+void with_user_namespace(Request& request, std::vector<spec::IDMapping> map) {
+  os(request).namespaces.push_back({"user", ""});
+  os(request).uidMappings = os(request).gidMappings = std::move(map);
+}
+
+template <class A>
+const A* find(const Plan& plan, std::string_view id) {
+  const size_t at = plan.find(id);
+  return at == plan.steps.size() ? nullptr : std::get_if<A>(&plan.steps[at].action);
+}
+
+std::string cgroup_value(const Request& request, std::string_view id,
+                         const HostFacts& host = test::root_host()) {
+  const auto plan = make_plan(request, host);
+  if (!plan) return "refused " + plan.error().field + ": " + plan.error().sentence;
+  const auto* write = find<WriteCgroup>(*plan, id);
+  return write ? write->value : "not there";
+}
+
+std::string refusal(const Request& request, const HostFacts& host = test::root_host()) {
+  const auto plan = make_plan(request, host);
+  return plan ? "planned" : plan.error().field + ": " + plan.error().sentence;
+}
+
+testing::AssertionResult says(const std::string& text, std::initializer_list<const char*> words) {
+  for (const char* word : words)
+    if (text.find(word) == std::string::npos)
+      return testing::AssertionFailure() << "no \"" << word << "\" in: " << text;
+  return testing::AssertionSuccess();
+}
+
+TEST(PlanResources, MemoryAndSwapAreTheirDifference) {
+  auto request = basic();
+  auto& memory = os(request).resources.emplace().memory.emplace();
+  memory.limit = 100;
+  memory.swap = 250;
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-max"), "100");
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-swap-max"), "150");
+  memory.swap = 100;
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-swap-max"), "0");
+  memory.swap = -1;
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-swap-max"), "max");
+  memory.swap = 99;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.memory.swap", "less than"}));
+  memory.limit.reset();
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.memory.swap", "memory.limit"}));
+}
+
+TEST(PlanResources, ZeroIsNotSetAndMinusOneIsUnlimited) {
+  auto request = basic();
+  auto& resources = os(request).resources.emplace();
+  resources.memory.emplace().limit = 0;
+  resources.cpu.emplace().shares = 0;
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-max"), "not there");
+  EXPECT_EQ(cgroup_value(request, "cgroup-cpu-weight"), "not there");
+  resources.memory->limit = -1;
+  EXPECT_EQ(cgroup_value(request, "cgroup-memory-max"), "max");
+  resources.pids.emplace().limit = -1;
+  EXPECT_EQ(cgroup_value(request, "cgroup-pids-max"), "max");
+}
+
+TEST(PlanResources, CpuQuotaAndPeriodAreOneLine) {
+  auto request = basic();
+  auto& cpu = os(request).resources.emplace().cpu.emplace();
+  cpu.quota = 50000;
+  EXPECT_EQ(cgroup_value(request, "cgroup-cpu-max"), "50000");
+  cpu.period = 20000;
+  EXPECT_EQ(cgroup_value(request, "cgroup-cpu-max"), "50000 20000");
+  cpu.quota = -1;
+  EXPECT_EQ(cgroup_value(request, "cgroup-cpu-max"), "max 20000");
+}
+
+TEST(PlanResources, WeightsCoverTheWholeRange) {
+  EXPECT_EQ(weight_from_shares(2), 1U);
+  EXPECT_EQ(weight_from_shares(1024), 39U);
+  EXPECT_EQ(weight_from_shares(262144), 10000U);
+  EXPECT_EQ(weight_from_shares(1), 1U);
+  EXPECT_EQ(weight_from_blkio(10), 1U);
+  EXPECT_EQ(weight_from_blkio(1000), 10000U);
+}
+
+TEST(PlanResources, AControllerOnV1IsNamedWithItsPlaceAndTheWayOut) {
+  auto request = basic();
+  os(request).resources.emplace().memory.emplace().limit = 1 << 20;
+  EXPECT_TRUE(says(refusal(request, test::hybrid_host()),
+                   {"linux.resources.memory.limit", "memory.max", "/sys/fs/cgroup/memory",
+                    "systemd.unified_cgroup_hierarchy=1", "cgroup_no_v1=memory"}));
+  os(request).resources.emplace().blockIO.emplace().weight = 100;
+  EXPECT_TRUE(says(refusal(request, test::hybrid_host()), {"io.weight", "/sys/fs/cgroup/blkio"}));
+}
+
+TEST(PlanResources, WithoutLimitsAHybridHostIsEnough) {
+  auto request = basic();
+  os(request).resources.emplace().devices = {{.allow = false, .access = "rwm"}};
+  EXPECT_EQ(refusal(request, test::hybrid_host()), "planned");
+}
+
+TEST(PlanResources, ALimitWithoutDelegationSaysHowToGetIt) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  os(request).resources.emplace().pids.emplace().limit = 5;
+  EXPECT_TRUE(says(refusal(request, test::user_host()),
+                   {"linux.resources.pids.limit", "pids", "Delegate=yes", "ann"}));
+}
+
+TEST(PlanResources, NoCgroupCanBeMadeIsANoteWithoutLimitsAndARefusalWithOne) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  auto host = test::user_host();
+  host.cgroup.writable = false;
+  const auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<CreateCgroup>(*plan, "cgroup"), nullptr);
+  EXPECT_EQ(find<CloneProcess>(*plan, "clone")->cgroup, "");
+  ASSERT_FALSE(plan->notes.empty());
+  EXPECT_EQ(plan->notes[0].subject, "cgroup");
+  host.cgroup.controllers = {"pids"};
+  os(request).resources.emplace().pids.emplace().limit = 5;
+  EXPECT_TRUE(says(refusal(request, host), {"linux.resources.pids.limit", "Delegate=yes"}));
+}
+
+TEST(PlanResources, NothingOfV1IsLostSilently) {
+  auto request = basic();
+  auto& resources = os(request).resources.emplace();
+  resources.network.emplace().classID = 7;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.network.classID"}));
+  resources.network.reset();
+  resources.cpu.emplace().realtimeRuntime = 5;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.cpu.realtimeRuntime"}));
+  resources.cpu.reset();
+  resources.memory.emplace().kernelTCP = 5;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.memory.kernelTCP"}));
+  resources.memory.emplace().swappiness = 10;
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->notes.at(0).subject, "memory.swappiness");
+}
+
+TEST(PlanResources, UnifiedNamesFilesNotPathsOrActions) {
+  for (const char* bad : {"memory", "../memory.max", "memory.max/x", ".max", "memory..max", "cgroup.procs",
+                          "cgroup.kill", "cgroup.subtree_control"}) {
+    auto request = basic();
+    os(request).resources.emplace().unified[bad] = "1";
+    EXPECT_TRUE(says(refusal(request), {"linux.resources.unified."})) << bad;
+  }
+  auto request = basic();
+  os(request).resources.emplace().unified["nosuch.max"] = "1";
+  EXPECT_TRUE(says(refusal(request), {"nosuch controller"}));
+}
+
+TEST(PlanResources, AUnifiedLineKeepsTheLinesOfOtherDevices) {
+  auto request = basic();
+  auto& resources = os(request).resources.emplace();
+  resources.blockIO.emplace().throttleReadBpsDevice = {{8, 16, 600}};
+  resources.unified["io.max"] = "8:0 rbps=1";
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max"), "8:16 rbps=600");
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max#2"), "8:0 rbps=1");
+}
+
+TEST(PlanCgroup, PathsStayBelowTheMount) {
+  auto request = basic();
+  const auto path = [&](const char* wanted) {
+    os(request).cgroupsPath = wanted;
+    const auto plan = make_plan(request, test::root_host());
+    return plan ? find<CreateCgroup>(*plan, "cgroup")->path : plan.error().sentence;
+  };
+  EXPECT_EQ(path(""), "/sys/fs/cgroup/cloche-t");
+  EXPECT_EQ(path("/a//b/"), "/sys/fs/cgroup/a/b");
+  EXPECT_EQ(path("a/b"), "/sys/fs/cgroup/a/b");
+  EXPECT_TRUE(says(path("/a/../../b"), {".."}));
+  EXPECT_TRUE(says(path("/"), {"root cgroup"}));
+  EXPECT_TRUE(says(path("system.slice:docker:4f1c"), {"systemd"}));
+}
+
+TEST(PlanNamespaces, WhatIsNotListedIsShared) {
+  const auto plan = make_plan(basic(), test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(find<CloneProcess>(*plan, "clone")->namespaces,
+            (Strings{"mount", "pid", "uts", "ipc", "network"}));
+  EXPECT_EQ(plan->find("unshare:cgroup"), plan->steps.size());
+  EXPECT_EQ(plan->find("become-root"), plan->steps.size());
+}
+
+TEST(PlanNamespaces, JoinedOnesAreEnteredUserFirstAndMountLast) {
+  auto request = basic();
+  os(request).namespaces = {
+      {"mount", "/ns/mnt"}, {"network", "/ns/net"}, {"user", "/ns/user"}, {"pid", "/ns/pid"}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_TRUE(find<CloneProcess>(*plan, "clone")->from_joined);
+  EXPECT_LT(plan->find("join:user"), plan->find("join:pid"));
+  EXPECT_LT(plan->find("join:network"), plan->find("join:mount"));
+  EXPECT_LT(plan->find("join:mount"), plan->find("become-root"));
+  // The mounts of whoever made that namespace are not changed.
+  EXPECT_EQ(plan->find("mount-propagation"), plan->steps.size());
+}
+
+TEST(PlanNamespaces, BadListsAreRefused) {
+  auto request = basic();
+  os(request).namespaces.push_back({"net", ""});
+  EXPECT_TRUE(says(refusal(request), {"linux.namespaces[5].type", "\"net\""}));
+  os(request).namespaces.back() = {"pid", ""};
+  EXPECT_TRUE(says(refusal(request), {"linux.namespaces[5]", "twice"}));
+  os(request).namespaces.back() = {"user", "relative"};
+  EXPECT_TRUE(says(refusal(request), {"linux.namespaces[5].path", "absolute"}));
+  os(request).namespaces = {{"pid", ""}};
+  EXPECT_TRUE(says(refusal(request), {"linux.namespaces", "mount namespace"}));
+}
+
+TEST(PlanNamespaces, TheHostIsNotRenamedOrRetuned) {
+  auto request = basic();
+  std::erase_if(os(request).namespaces, [](const auto& n) { return n.type == "uts" || n.type == "network"; });
+  request.spec.hostname = "x";
+  EXPECT_TRUE(says(refusal(request), {"hostname", "rename the host"}));
+  request.spec.hostname.clear();
+  os(request).sysctl["net.ipv4.ip_forward"] = "1";
+  EXPECT_TRUE(says(refusal(request), {"linux.sysctl.net.ipv4.ip_forward", "network namespace"}));
+  os(request).sysctl = {{"vm.swappiness", "1"}};
+  EXPECT_TRUE(says(refusal(request), {"linux.sysctl.vm.swappiness", "whole machine"}));
+  os(request).sysctl = {{"kernel/shmmax", "1"}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<WriteSysctl>(*plan, "sysctl:kernel.shmmax")->key, "kernel.shmmax");
+}
+
+TEST(PlanNamespaces, TimeOffsetsNeedTheirNamespace) {
+  auto request = basic();
+  os(request).timeOffsets["boottime"] = {.secs = 5};
+  EXPECT_TRUE(says(refusal(request), {"linux.timeOffsets", "time namespace"}));
+  os(request).namespaces.push_back({"time", ""});
+  EXPECT_EQ(refusal(request), "planned");
+  os(request).timeOffsets["realtime"] = {};
+  EXPECT_TRUE(says(refusal(request), {"linux.timeOffsets.realtime"}));
+}
+
+TEST(PlanIds, MapsOfMoreThan340LinesAreRefusedByNumber) {
+  auto request = basic();
+  std::vector<spec::IDMapping> map;
+  for (uint32_t i = 0; i < 340; ++i) map.push_back({i, 1000 + 2 * i, 1});
+  with_user_namespace(request, map);
+  EXPECT_EQ(refusal(request), "planned");
+  os(request).uidMappings.push_back({340, 200000, 1});
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings", "340", "341"}));
+  // Fewer lines, of longer numbers.
+  for (auto& line : map) line.hostID += 700000;
+  os(request).uidMappings = map;
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings", "less than 4096 bytes", "340 lines"}));
+}
+
+TEST(PlanIds, ImpossibleMapsAreToldApart) {
+  auto request = basic();
+  with_user_namespace(request, {});
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings", "needs an id map"}));
+  os(request).gidMappings = {{0, 1, 10}};
+  os(request).uidMappings = {{0, 1000, 10}, {5, 5000, 10}};
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings[1]", "overlaps line 0"}));
+  os(request).uidMappings = {{0, 1000, 0}};
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings[0].size"}));
+  os(request).uidMappings = {{0, 4294967290U, 100}};
+  EXPECT_TRUE(says(refusal(request), {"linux.uidMappings[0]", "highest id"}));
+}
+
+TEST(PlanIds, AnIdOutsideTheMapIsNamedWithTheMap) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 100000, 1000}});
+  request.spec.process->user.uid = 1000;
+  EXPECT_TRUE(says(refusal(request), {"process.user.uid", "uid 1000", "0-999"}));
+  request.spec.process->user = {.uid = 5, .gid = 5, .additionalGids = {7, 4000}};
+  EXPECT_TRUE(says(refusal(request), {"process.user.additionalGids[1]", "gid 4000", "linux.gidMappings"}));
+  request.spec.process->user = {};
+  request.spec.mounts = {{"/dev/pts", "devpts", "devpts", {"gid=1000"}, {}, {}}};
+  EXPECT_TRUE(says(refusal(request), {"mounts[0].options", "gid=1000", "linux.gidMappings"}));
+}
+
+TEST(PlanIds, RootlessMapsGoThroughTheHelpersWithinTheUsersRanges) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}, {1, 100000, 65536}});
+  auto host = test::user_host();
+  auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<WriteIdMap>(*plan, "uid-map")->writer, "newuidmap");
+  EXPECT_EQ(find<WriteIdMap>(*plan, "gid-map")->writer, "newgidmap");
+  EXPECT_EQ(plan->find("setgroups-deny"), plan->steps.size());
+  host.has_newuidmap = false;
+  EXPECT_TRUE(says(refusal(request, host), {"linux.uidMappings", "newuidmap", "uidmap"}));
+  host.has_newuidmap = true;
+  os(request).uidMappings[1].size = 65537;
+  EXPECT_TRUE(says(refusal(request, host), {"linux.uidMappings", "100000-165536", "/etc/subuid", "ann"}));
+}
+
+TEST(PlanIds, TheSingleOwnIdIsWrittenDirectlyAndDeniesSetgroups) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  auto host = test::user_host();
+  host.has_newuidmap = host.has_newgidmap = false;
+  const auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<WriteIdMap>(*plan, "gid-map")->writer, "direct");
+  EXPECT_LT(plan->find("setgroups-deny"), plan->find("gid-map"));
+  EXPECT_FALSE(find<BecomeRoot>(*plan, "become-root")->clear_groups);
+  EXPECT_FALSE(find<SetUser>(*plan, "user")->set_groups);
+  request.spec.process->user.additionalGids = {0};
+  EXPECT_TRUE(says(refusal(request, host), {"process.user.additionalGids", "setgroups"}));
+}
+
+TEST(PlanIds, RootlessNeedsAUserNamespaceAndIsToldHow) {
+  EXPECT_TRUE(
+      says(refusal(basic(), test::user_host()), {"linux.namespaces", "user namespace", "spec --rootless"}));
+  EXPECT_EQ(refusal(basic(), test::engine_namespace_host()), "planned");
+}
+
+TEST(PlanMounts, OptionsAreSortedByWhatTheKernelCallsThem) {
+  auto request = basic();
+  request.spec.mounts = {
+      {"/t", "tmpfs", "tmpfs", {"noatime", "relatime", "size=1m", "sync", "ro", "rw", "slave"}, {}, {}},
+      {"b/./c/", "bind", "/src", {"ro", "rro", "rnosuid", "suid", "rshared"}, {}, {}},
+      {"/b/c", "none", "/src2", {"rbind", "rrw"}, {}, {}}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* tmpfs = find<MountFs>(*plan, "mount:/t");
+  ASSERT_NE(tmpfs, nullptr);
+  EXPECT_EQ(tmpfs->attributes, Strings{"relatime"});
+  EXPECT_EQ(tmpfs->options, (Strings{"size=1m", "sync"}));
+  EXPECT_EQ(tmpfs->propagation, "slave");
+  const auto* bind = find<BindMount>(*plan, "mount:/b/c");
+  ASSERT_NE(bind, nullptr);
+  EXPECT_FALSE(bind->recursive);
+  EXPECT_EQ(bind->attributes, Strings{"ro"});
+  EXPECT_EQ(bind->cleared, Strings{"nosuid"});
+  EXPECT_EQ(bind->recursive_attributes, (Strings{"ro", "nosuid"}));
+  EXPECT_EQ(bind->propagation, "rshared");
+  const auto* second = find<BindMount>(*plan, "mount:/b/c#2");
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->recursive_cleared, Strings{"ro"});
+  EXPECT_EQ(second->propagation, "rprivate");
+  EXPECT_EQ(find<SetPropagation>(*plan, "mount-propagation")->propagation, "shared");
+}
+
+TEST(PlanMounts, WhatWouldLoseItsMeaningIsRefused) {
+  const auto refused = [](spec::Mount mount) {
+    auto request = basic();
+    request.spec.mounts = {std::move(mount)};
+    return refusal(request);
+  };
+  EXPECT_TRUE(says(refused({"/a", "tmpfs", "", {"tmpcopyup"}, {}, {}}), {"mounts[0].options", "tmpcopyup"}));
+  EXPECT_TRUE(says(refused({"/a", "bind", "/x", {"size=5"}, {}, {}}), {"mounts[0].options", "size=5"}));
+  EXPECT_TRUE(says(refused({"/a", "bind", "", {}, {}, {}}), {"mounts[0].source"}));
+  EXPECT_TRUE(says(refused({"/a", "bind", "x", {}, {}, {}}), {"mounts[0].source", "absolute"}));
+  EXPECT_TRUE(says(refused({"/a", "", "x", {}, {}, {}}), {"mounts[0].type"}));
+  EXPECT_TRUE(says(refused({"/", "tmpfs", "x", {}, {}, {}}), {"mounts[0].destination"}));
+  EXPECT_TRUE(says(refused({"/a", "tmpfs", "x", {"idmap"}, {}, {}}), {"mounts[0]", "bind"}));
+  EXPECT_TRUE(
+      says(refused({"/a", "bind", "/x", {"idmap"}, {}, {}}), {"mounts[0].options", "user namespace"}));
+}
+
+TEST(PlanMounts, IdmapNeedsRoot) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  request.spec.mounts = {{"/a", "bind", "/x", {"idmap"}, {}, {}}};
+  EXPECT_TRUE(says(refusal(request, test::user_host()), {"mounts[0]", "root on the host"}));
+}
+
+TEST(PlanMounts, SharedNamespacesShowTheHostsInstance) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  std::erase_if(os(request).namespaces, [](const auto& n) { return n.type == "network"; });
+  request.spec.mounts = {{"/proc", "proc", "proc", {}, {}, {}}, {"/sys", "sysfs", "sysfs", {"ro"}, {}, {}}};
+  const auto plan = make_plan(request, test::user_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_NE(find<MountFs>(*plan, "mount:/proc"), nullptr);
+  const auto* sys = find<BindMount>(*plan, "mount:/sys");
+  ASSERT_NE(sys, nullptr);
+  EXPECT_EQ(sys->source, "/sys");
+  EXPECT_EQ(sys->recursive_attributes, Strings{"ro"});
+}
+
+TEST(PlanDevices, DevIsTheRuntimesEvenWhenTheConfigHasNone) {
+  auto request = basic();
+  request.spec.mounts = {{"/proc", "proc", "proc", {}, {}, {}}, {"/dev/shm", "tmpfs", "shm", {}, {}, {}}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_LT(plan->find("mount:/proc"), plan->find("mount:/dev"));
+  EXPECT_LT(plan->find("mount:/dev"), plan->find("mount:/dev/shm"));
+  EXPECT_EQ(find<MakeDevice>(*plan, "device:/dev/null")->how, "mknod");
+}
+
+TEST(PlanDevices, AUserNamespaceBindsThemAndTheConfigHasTheLastWord) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 100000, 10}});
+  os(request).devices = {{.path = "/dev/null", .type = "u", .major = 1, .minor = 3, .fileMode = 0600},
+                         {.path = "/dev/pipe", .type = "p"}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<MakeDevice>(*plan, "device:/dev/zero")->how, "bind");
+  EXPECT_EQ(find<MakeDevice>(*plan, "device:/dev/null")->mode, 0600U);
+  EXPECT_EQ(find<MakeDevice>(*plan, "device:/dev/pipe")->how, "mknod");
+  EXPECT_EQ(plan->find("device:/dev/null#2"), plan->steps.size());
+  os(request).devices = {{.path = "/dev/x", .type = "c", .major = 1}};
+  EXPECT_TRUE(says(refusal(request), {"linux.devices[0].major"}));
+}
+
+TEST(PlanProcess, SeccompIsLateWithNoNewPrivilegesAndEarlyWithout) {
+  auto request = basic();
+  request.default_seccomp = true;
+  auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_GT(plan->find("seccomp"), plan->find("no-new-privs"));
+  EXPECT_EQ(find<LoadSeccomp>(*plan, "seccomp")->profile, "default");
+  request.spec.process->noNewPrivileges = false;
+  plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_LT(plan->find("seccomp"), plan->find("user"));
+  EXPECT_LT(plan->find("seccomp"), plan->find("capabilities"));
+}
+
+TEST(PlanProcess, WithoutCapabilitiesInTheConfigThereAreNone) {
+  const auto plan = make_plan(basic(), test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(find<LimitBoundingSet>(*plan, "bounding-set")->keep.empty());
+  EXPECT_TRUE(find<SetCapabilities>(*plan, "capabilities")->permitted.empty());
+}
+
+TEST(PlanProcess, RestrictionsThatTheHostLacksAreRefused) {
+  auto request = basic();
+  request.spec.process->apparmorProfile = "docker-default";
+  EXPECT_EQ(refusal(request), "planned");
+  EXPECT_TRUE(
+      says(refusal(request, test::hybrid_host()), {"process.apparmorProfile", "docker-default", "AppArmor"}));
+  request.spec.process->apparmorProfile.clear();
+  request.spec.process->selinuxLabel = "system_u:system_r:container_t:s0";
+  EXPECT_TRUE(says(refusal(request), {"process.selinuxLabel", "SELinux"}));
+}
+
+TEST(PlanProcess, BadValuesAreRefusedByField) {
+  const auto with = [](auto change) {
+    auto request = basic();
+    change(*request.spec.process);
+    return refusal(request);
+  };
+  EXPECT_TRUE(says(with([](auto& p) { p.args.clear(); }), {"process.args"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.cwd = "tmp"; }), {"process.cwd", "absolute"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.env = {"X"}; }), {"process.env[0]"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.rlimits = {{"RLIMIT_X", 1, 1}}; }), {"process.rlimits[0].type"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.rlimits = {{"RLIMIT_CPU", 1, 2}}; }), {"process.rlimits[0].soft"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.oomScoreAdj = 1001; }), {"process.oomScoreAdj"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.user.umask = 01000; }), {"process.user.umask"}));
+  EXPECT_TRUE(
+      says(with([](auto& p) { p.scheduler.emplace().policy = "FIFO"; }), {"process.scheduler.policy"}));
+  EXPECT_TRUE(says(with([](auto& p) { p.capabilities.emplace().effective = {"CAP_KILL"}; }),
+                   {"process.capabilities.effective", "CAP_KILL"}));
+}
+
+TEST(PlanProcess, WhatIsNotThereYetIsRefused) {
+  const auto with = [](auto change) {
+    auto request = basic();
+    change(*request.spec.linux_);
+    return refusal(request);
+  };
+  EXPECT_TRUE(says(with([](auto& l) { l.intelRdt.emplace(); }), {"linux.intelRdt"}));
+  EXPECT_TRUE(says(with([](auto& l) { l.netDevices["eth0"]; }), {"linux.netDevices"}));
+  EXPECT_TRUE(says(with([](auto& l) { l.memoryPolicy.emplace(); }), {"linux.memoryPolicy"}));
+  EXPECT_TRUE(says(with([](auto& l) { l.mountLabel = "x"; }), {"linux.mountLabel"}));
+  EXPECT_TRUE(
+      says(with([](auto& l) { l.rootfsPropagation = "sticky"; }), {"linux.rootfsPropagation", "sticky"}));
+  EXPECT_TRUE(says(with([](auto& l) {
+                     l.seccomp = spec::Seccomp{.defaultAction = "SCMP_ACT_ALLOW", .listenerPath = "/s"};
+                   }),
+                   {"linux.seccomp.listenerPath"}));
+}
+
+TEST(PlanWhy, TheLongestProvenanceCoversAField) {
+  auto request = basic();
+  os(request).resources.emplace().pids.emplace().limit = 5;
+  os(request).resources->memory.emplace().limit = 7;
+  request.provenance["linux.resources"] = {Why::Kind::standard, "careful"};
+  request.provenance["linux.resources.pids"] = {Why::Kind::flag, "--pids-limit 5"};
+  request.provenance["linux.resources.mem"] = {Why::Kind::flag, "not a whole word"};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->steps[plan->find("cgroup-pids-max")].why.from, "--pids-limit 5");
+  EXPECT_EQ(plan->steps[plan->find("cgroup-memory-max")].why.from, "careful");
+  EXPECT_EQ(plan->steps[plan->find("clone")].why.from, "linux.namespaces");
+}
+
+TEST(PlanHostImage, NeedsANewUserNamespace) {
+  auto request = basic();
+  request.root = HostRoot{.scratch = "/run/cloche/s"};
+  EXPECT_TRUE(says(refusal(request), {"linux.namespaces", "user namespace"}));
+}
+
+TEST(PlanHostImage, WhatIsShownIsReadOnlyAndNotCovered) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 524288, 65536}});
+  request.root = HostRoot{.scratch = "/run/cloche/s", .shown = {"/home"}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* home = find<BindMount>(*plan, "mount:/home");
+  ASSERT_NE(home, nullptr);
+  EXPECT_EQ(home->recursive_attributes, Strings{"ro"});
+  EXPECT_NE(find<MountFs>(*plan, "mount:/root"), nullptr);
+  request.root = HostRoot{.scratch = "/run/cloche/s", .shown = {"/"}};
+  EXPECT_TRUE(says(refusal(request), {"root", "cannot be shown"}));
+}
+
+TEST(PlanHostImage, RootlessShowsNeitherPrivateDirectoriesNorHomes) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  request.root = HostRoot{.scratch = "/run/user/1000/cloche/s"};
+  auto host = test::user_host();
+  host.home = "/data/ann";
+  host.root_entries.push_back({"data", RootEntry::Kind::directory, "", 0755, 0});
+  const auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  for (const char* id : {"directory:/root", "directory:/home", "directory:/srv", "directory:/run"})
+    EXPECT_NE(find<MakeDirectory>(*plan, id), nullptr) << id;
+  for (const char* id : {"mask:/data/ann", "mask:/var/mail"})
+    EXPECT_NE(find<MaskPath>(*plan, id), nullptr) << id;
+  EXPECT_EQ(plan->find("mount:/home"), plan->steps.size());
+  EXPECT_NE(find<MountOverlay>(*plan, "overlay:/var"), nullptr);
+  EXPECT_NE(find<BindMount>(*plan, "mount:/usr"), nullptr);
+}
+
+TEST(PlanExec, JoinsThenRestrictsThenExecutes) {
+  ExecRequest request{.id = "t", .process = *basic().spec.process, .cgroup = "/sys/fs/cgroup/cloche-t"};
+  request.namespaces = {{"user", "/proc/9/ns/user"}, {"pid", "/proc/9/ns/pid"}, {"mount", "/proc/9/ns/mnt"}};
+  request.user_namespace = true;
+  const auto plan = make_exec_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(plan->steps[0].id, "clone");
+  EXPECT_TRUE(find<CloneProcess>(*plan, "clone")->from_joined);
+  Strings ids;
+  for (const auto& step : plan->steps) ids.push_back(step.id);
+  EXPECT_EQ(ids,
+            (Strings{"clone", "join:user", "join:pid", "join:mount", "become-root", "signals", "session",
+                     "command", "bounding-set", "cwd", "user", "capabilities", "no-new-privs", "close-fds", "exec"}));
+  request.setgroups_denied = true;
+  request.process.user.additionalGids = {3};
+  EXPECT_FALSE(make_exec_plan(request, test::root_host()));
+}
+
+}  // namespace
+}  // namespace cloche::plan

@@ -1,0 +1,99 @@
+// What is written down of a container, and what is read back.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "runtime/json_text.h"
+#include "runtime/lifecycle.h"
+#include "runtime/process_mark.h"
+#include "runtime/state.h"
+
+namespace cloche::runtime {
+namespace {
+
+TEST(ProcessMark, ReadsTheStartBehindAnyName) {
+  const std::string rest = " S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 123456 18446744073709551615 0";
+  for (const std::string name : {"sleep", "a b", ") R 1", "((", "x) Z"}) {
+    const auto stat = parse_stat("42 (" + name + ")" + rest);
+    ASSERT_TRUE(stat) << name;
+    EXPECT_EQ(stat->state, 'S');
+    EXPECT_EQ(stat->parent, 7);
+    EXPECT_EQ(stat->start, 123456U);
+  }
+  for (const char* broken : {"", "42", "42 (x)", "42 (x) S", "42 (x) S 1 2 3", "42 (x) S a b c"})
+    EXPECT_FALSE(parse_stat(broken)) << broken;
+}
+
+TEST(ProcessMark, ALineAndBack) {
+  const ProcessMark mark{.pid = 17, .start = 99};
+  EXPECT_EQ(parse_mark(to_line(mark)), mark);
+  for (const char* broken : {"", "17", "x 1", "0 1", "-3 1"}) EXPECT_FALSE(parse_mark(broken)) << broken;
+}
+
+TEST(ProcessMark, TheSameNumberWithAnotherBirthIsNotAlive) {
+  auto mark = mark_of(::getpid());
+  ASSERT_TRUE(mark);
+  EXPECT_TRUE(is_alive(*mark));
+  mark->start += 1;
+  EXPECT_FALSE(is_alive(*mark));
+  EXPECT_EQ(open_marked(*mark).error().code, ESRCH);
+}
+
+TEST(SavedState, JsonAndBack) {
+  SavedState state{
+      .id = "box", .ociVersion = "1.2.0", .bundle = "/b \"x\"", .rootfs = "/b/\n", .created = timestamp()};
+  state.annotations = {{"k", "v"}, {"\x01", "\xff"}};
+  state.cgroup = "/sys/fs/cgroup/box";
+  state.undo = {{.kind = "kill-cgroup", .path = "/a", .text = "t"},
+                {.kind = "remove-cgroup", .path = "/a", .text = "u"}};
+  state.creator = {.pid = 5, .start = 6};
+  const auto back = parse_state(to_json(state));
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_EQ(back->bundle, state.bundle);
+  EXPECT_EQ(back->rootfs, state.rootfs);
+  EXPECT_EQ(back->annotations.at("\x01"), "\xef\xbf\xbd") << "what is no UTF-8 becomes U+FFFD";
+  EXPECT_EQ(back->creator, state.creator);
+  ASSERT_EQ(undo_actions(*back).size(), 2U);
+  EXPECT_EQ(undo_actions(*back)[0].kind, plan::UndoAction::Kind::kill_cgroup);
+  EXPECT_EQ(undo_actions(*back)[1].kind, plan::UndoAction::Kind::remove_cgroup);
+  state.version = 2;
+  EXPECT_FALSE(parse_state(to_json(state))) << "a later version's state is not guessed at";
+  EXPECT_FALSE(parse_state("{\"id\": "));
+}
+
+TEST(ContainerId, IsOneNameOfAFile) {
+  for (const std::string& id :
+       {std::string("a"), std::string("A-9_+.x"), std::string("..a"), std::string(255, 'x')})
+    EXPECT_FALSE(id_problem(id)) << id;
+  for (const std::string& id :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("a b"),
+        std::string("a\0b", 3), std::string("\xc3\xa4"), std::string(256, 'x')})
+    EXPECT_TRUE(id_problem(id)) << id;
+}
+
+TEST(StateRoot, DefaultPlaces) {
+  EXPECT_EQ(StateRoot::default_path(0, "/run/user/0"), "/run/cloche-runtime");
+  EXPECT_EQ(StateRoot::default_path(5, "/run/user/5"), "/run/user/5/cloche-runtime");
+  EXPECT_EQ(StateRoot::default_path(5, nullptr), "/tmp/cloche-runtime-5");
+  EXPECT_EQ(StateRoot::default_path(5, "relative"), "/tmp/cloche-runtime-5");
+}
+
+TEST(Signals, NamesAndNumbers) {
+  EXPECT_EQ(*parse_signal("9"), SIGKILL);
+  EXPECT_EQ(*parse_signal("KILL"), SIGKILL);
+  EXPECT_EQ(*parse_signal("SIGKILL"), SIGKILL);
+  EXPECT_EQ(*parse_signal("sigterm"), SIGTERM);
+  EXPECT_EQ(*parse_signal("RTMIN"), SIGRTMIN);
+  EXPECT_EQ(*parse_signal("RTMIN+3"), SIGRTMIN + 3);
+  EXPECT_EQ(*parse_signal("SIGRTMAX-1"), SIGRTMAX - 1);
+  for (const char* wrong : {"", "SIG", "NOPE", "-1", "65", "9x", "RTMIN-1", "RTMIN+", "RTMIN+99"})
+    EXPECT_FALSE(parse_signal(wrong)) << wrong;
+}
+
+TEST(JsonText, EscapesWhatMustBe) {
+  EXPECT_EQ(json_string("a\"b\\c\n\t\x7f"), "\"a\\\"b\\\\c\\n\\u0009\\u007f\"");
+  EXPECT_EQ(json_string("\xc3\xa4\xf0\x9f\x94\x94"), "\"\xc3\xa4\xf0\x9f\x94\x94\"");
+  EXPECT_EQ(json_string("\xc0\x80\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"");
+}
+
+}  // namespace
+}  // namespace cloche::runtime
