@@ -216,8 +216,7 @@ Planned check_process(const Builder& b, const ProcessWish& wish) {
 
 Planned plan_process_setup(Builder& b, const ProcessWish& wish) {
   const auto& p = wish.process;
-  b.container("signals", ResetSignals{},
-              Builder::standard("the caller's settings would outlive the exec"));
+  b.container("signals", ResetSignals{}, Builder::standard("the caller's settings would outlive the exec"));
   b.container("session", NewSession{},
               Builder::standard("signals and terminals of the caller stay with the caller"));
   if (p.terminal) {

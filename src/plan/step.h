@@ -343,9 +343,10 @@ using Action =
                  BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs,
                  BindMount, MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot,
                  RootReadonly, RootPropagation, SetHostname, SetDomainname, LoopbackUp, WriteSysctl,
-                 ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit, SetOomScore, SetPersonality, SetScheduler,
-                 SetIoPriority, SetExecLabel, LimitBoundingSet, SetUser, SetCapabilities, NoNewPrivileges,
-                 LoadSeccomp, ChangeDirectory, CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute>;
+                 ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit, SetOomScore, SetPersonality,
+                 SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet, SetUser, SetCapabilities,
+                 NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors, RunHooks, AwaitStart,
+                 FindCommand, Execute>;
 
 // Where a step comes from.
 struct Why {

@@ -42,7 +42,8 @@ void ignore_signal(int number) {
   struct {
     void (*handler)(int);
     unsigned long flags, rest[6];
-  } action = {.handler = SIG_IGN, .flags = 0, .rest = {}};  // NOLINT(performance-no-int-to-ptr): the macro's own
+  } action = {
+      .handler = SIG_IGN, .flags = 0, .rest = {}};  // NOLINT(performance-no-int-to-ptr): the macro's own
   if (syscall(SYS_rt_sigaction, number, &action, nullptr, sizeof(uint64_t)) != 0)
     child_failed("rt_sigaction");
 }

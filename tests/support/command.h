@@ -29,7 +29,7 @@ struct Command {
   std::string cwd{};                   // empty: inherited
   std::string input{};                 // what standard input holds before its end
   std::optional<Identity> as{};        // needs root; supplementary groups are dropped
-  std::vector<int> ignore{};           // signals that it starts with ignored, by the kernel's numbers: 32 too
+  std::vector<int> ignore{};  // signals that it starts with ignored, by the kernel's numbers: 32 too
   // In a private mount namespace whose /sys/fs/cgroup is one cgroup2 mount, as on a machine without cgroup
   // v1. Needs root. Controllers that the machine keeps on v1 stay absent there.
   bool pure_cgroup2 = false;

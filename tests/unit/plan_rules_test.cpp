@@ -557,9 +557,9 @@ TEST(PlanExec, JoinsThenRestrictsThenExecutes) {
   EXPECT_TRUE(find<CloneProcess>(*plan, "clone")->from_joined);
   Strings ids;
   for (const auto& step : plan->steps) ids.push_back(step.id);
-  EXPECT_EQ(ids,
-            (Strings{"clone", "join:user", "join:pid", "join:mount", "become-root", "signals", "session",
-                     "command", "bounding-set", "cwd", "user", "capabilities", "no-new-privs", "close-fds", "exec"}));
+  EXPECT_EQ(ids, (Strings{"clone", "join:user", "join:pid", "join:mount", "become-root", "signals", "session",
+                          "command", "bounding-set", "cwd", "user", "capabilities", "no-new-privs",
+                          "close-fds", "exec"}));
   request.setgroups_denied = true;
   request.process.user.additionalGids = {3};
   EXPECT_FALSE(make_exec_plan(request, test::root_host()));
