@@ -151,7 +151,7 @@ class Limits {
 }  // namespace
 
 bool can_bound_processes(const plan::HostFacts& facts) {
-  return facts.cgroup.writable &&
+  return facts.cgroup.writable && facts.cgroup.can_hand_down("pids") &&
          std::ranges::find(facts.cgroup.controllers, "pids") != facts.cgroup.controllers.end();
 }
 

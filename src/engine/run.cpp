@@ -39,8 +39,10 @@ void note_missing_defaults(const RunOptions& options, const plan::HostFacts& fac
   const auto v1 = facts.cgroup.v1.find("pids");
   const std::string why = v1 != facts.cgroup.v1.end()
                               ? fmt::format("the pids controller is on cgroup v1 here ({})", v1->second)
-                          : facts.cgroup.writable ? "the pids controller is not available to this cgroup"
-                                                  : "no cgroup can be made here by this user";
+                          : !facts.cgroup.writable ? "no cgroup can be made here by this user"
+                          : facts.cgroup.strangers > 0
+                              ? "this cgroup holds other processes, and such a one hands no controller down"
+                              : "the pids controller is not available to this cgroup";
   plan.notes.push_back(
       {.subject = "bound on processes",
        .text = fmt::format("not in force: {}, so the default of {} processes cannot be given", why,

@@ -33,8 +33,7 @@ std::string note_of(const plan::Plan& plan) {
   const std::string pid = fmt::format("{}", ::getpid());
   std::string note = fmt::format("{} {}\n", pid, start_time(pid));
   for (const plan::UndoAction& action : plan::undo_of(plan))
-    note += fmt::format("{} {}\n", action.kind == plan::UndoAction::Kind::kill_cgroup ? "kill" : "remove",
-                        action.path);
+    note += fmt::format("{} {}\n", plan::name(action.kind), action.path);
   return note;
 }
 
@@ -55,11 +54,8 @@ void sweep_run(const std::string& path) {
   for (size_t i = 1; i < lines.size(); ++i) {
     const size_t space = lines[i].find(' ');
     if (space == std::string::npos) continue;
-    const bool kill = lines[i].starts_with("kill ");
-    actions.push_back(
-        {.kind = kill ? plan::UndoAction::Kind::kill_cgroup : plan::UndoAction::Kind::remove_cgroup,
-         .path = lines[i].substr(space + 1),
-         .text = lines[i]});
+    if (const auto kind = plan::undo_kind(lines[i].substr(0, space)))
+      actions.push_back({.kind = *kind, .path = lines[i].substr(space + 1), .text = lines[i]});
   }
   if (runtime::undo(actions)) remove_run(path);
 }

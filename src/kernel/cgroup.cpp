@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "sys/call.h"
@@ -84,6 +85,36 @@ sys::Result<> enable_controllers(const std::string& from, const std::string& cgr
     if (at.size() >= last.size() || !last.starts_with(at + "/")) return {};
     at = last.substr(0, last.find('/', at.size() + 1));
   }
+}
+
+sys::Result<> move_to_leaf(const std::string& leaf) {
+  auto made = sys::make_directory(AT_FDCWD, leaf, 0755);
+  if (!made && made.error().code != EEXIST) return made;
+  // 0 is the writer itself, whatever pid namespace it is in.
+  auto moved = sys::write_file(AT_FDCWD, leaf + "/cgroup.procs", "0");
+  if (!moved && made) (void)sys::remove_at(AT_FDCWD, leaf, AT_REMOVEDIR);
+  return moved;
+}
+
+sys::Result<> return_from_leaf(const std::string& leaf) {
+  const auto inside = processes_in(leaf);
+  if (!inside) return {};
+  const auto self = static_cast<int>(sys::raw_call(SYS_getpid));
+  const std::string above = parent_of(leaf);
+  if (std::ranges::find(*inside, self) != inside->end()) {
+    if (children_of(above).size() > 1) return {};  // somebody's limits would go
+    CLOCHE_TRY_ASSIGN(given, sys::read_file(AT_FDCWD, above + "/cgroup.subtree_control", 4096));
+    std::string taken;
+    for (size_t at = 0; (at = given.find_first_not_of(" \n", at)) != std::string::npos;) {
+      const size_t end = given.find_first_of(" \n", at);
+      taken += fmt::format("{}-{}", taken.empty() ? "" : " ", given.substr(at, end - at));
+      at = end;
+    }
+    if (!taken.empty()) CLOCHE_TRY(sys::write_file(AT_FDCWD, above + "/cgroup.subtree_control", taken));
+    CLOCHE_TRY(sys::write_file(AT_FDCWD, above + "/cgroup.procs", "0"));
+  }
+  (void)sys::remove_at(AT_FDCWD, leaf, AT_REMOVEDIR);
+  return {};
 }
 
 sys::Result<std::vector<int>> processes_in(const std::string& cgroup) {

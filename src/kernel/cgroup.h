@@ -21,6 +21,13 @@ sys::Result<MadeCgroup> make_cgroup(const std::string& path);
 sys::Result<> enable_controllers(const std::string& from, const std::string& cgroup,
                                  const std::vector<std::string>& controllers);
 
+// The calling process goes into `leaf`, which is made where it is missing.
+sys::Result<> move_to_leaf(const std::string& leaf);
+// If the calling process is in `leaf` and no other cgroup is beside it: the cgroup above hands nothing down any more,
+// the process goes back there, and `leaf` is removed. One that is empty is removed in any case; a missing one is no
+// error.
+sys::Result<> return_from_leaf(const std::string& leaf);
+
 // The processes in the cgroup and in all below it, host pids.
 sys::Result<std::vector<int>> processes_in(const std::string& cgroup);
 // cgroup.freeze := 1 or 0, and waits (bounded) until cgroup.events says so.

@@ -22,6 +22,7 @@ constexpr Entry row = no_such_row<A>();
 
 // clang-format off
 template <> constexpr Entry row<CreateCgroup> = {"create-cgroup", P::cgroup, "mkdir", "cgroups(7)", {4, 5}, delegated_cgroup};
+template <> constexpr Entry row<LeaveCgroup> = {"leave-cgroup", P::cgroup, "cgroup.procs", "cgroups(7)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<EnableControllers> = {"enable-controllers", P::cgroup, "cgroup.subtree_control", "cgroups(7)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<WriteCgroup> = {"write-cgroup", P::cgroup, "write", "cgroups(7)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<LimitDevices> = {"limit-devices", P::device_policy, "bpf", "bpf(2)", {4, 15}, host_root};

@@ -27,6 +27,11 @@ Strings joined(std::initializer_list<const Strings*> parts) {
 
 std::string say(const CreateCgroup& a) { return fmt::format("make the cgroup {}", shown(a.path)); }
 
+std::string say(const LeaveCgroup& a) {
+  return fmt::format("move the caller itself into {}, since a cgroup with processes hands no controller down",
+                     shown(a.leaf));
+}
+
 std::string say(const EnableControllers& a) {
   return fmt::format("make the {} controller{} available below {}", listed(a.controllers),
                      a.controllers.size() == 1 ? "" : "s", shown(a.from));

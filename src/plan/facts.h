@@ -1,10 +1,12 @@
 // What the planner must know of the host. Plain data: gathered by src/runtime/facts.cpp, written by hand in tests.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cloche::plan {
@@ -24,8 +26,19 @@ struct CgroupFacts {
   std::string own;  // the caller's cgroup, as a path below that mount: "/" or "/user.slice/..."
   std::vector<std::string> controllers;  // cgroup.controllers where our cgroups would be made
   std::map<std::string, std::string> v1;  // controller -> mount point of its v1 hierarchy
+  std::vector<std::string> handed_down;  // cgroup.subtree_control of `parent`
+  uint32_t strangers = 0;  // processes in `parent` beside the caller
+  bool parent_is_root =
+      false;  // the root of the whole tree, which alone may have processes beside its children
   bool writable = false;  // the caller can make a cgroup in `parent`
   std::string parent;  // below the mount: where new cgroups go: "/" for root, else `own`
+
+  // `parent` hands the controller down already, or nobody's process but the caller's own keeps it from doing so
+  // (cgroups(7), "no internal processes").
+  [[nodiscard]] bool can_hand_down(std::string_view controller) const {
+    return parent_is_root || strangers == 0 ||
+           std::ranges::find(handed_down, controller) != handed_down.end();
+  }
 };
 
 // One mount of the host's mount namespace.

@@ -83,6 +83,27 @@ Refusal no_cgroup(const Builder& b, const std::string& field) {
                      b.facts.user.empty() ? "the caller" : b.facts.user, below(cgroup.mount, cgroup.parent))};
 }
 
+// What hands a controller down has no processes (cgroups(7)): a caller that is alone in its delegated cgroup moves
+// aside; among others it would have to move them too, and they are not ours.
+Planned plan_leaving(Builder& b, const Place& place, const Strings& controllers, const std::string& field) {
+  const auto& cgroup = b.facts.cgroup;
+  const auto parent = below(cgroup.mount, cgroup.parent);
+  if (place.from != parent) return {};
+  if (!std::ranges::all_of(controllers, [&](const auto& name) { return cgroup.can_hand_down(name); }))
+    return refuse(field,
+                  fmt::format("the cgroup {} holds {} other process{}, and one with processes hands no "
+                              "controller down (cgroups(7)): run this alone in its cgroup, as `systemd-run "
+                              "--user --scope -p Delegate=yes cloche run ...` does",
+                              parent, cgroup.strangers, cgroup.strangers == 1 ? "" : "es"));
+  const bool handed_down = std::ranges::all_of(controllers, [&](const std::string& name) {
+    return std::ranges::find(cgroup.handed_down, name) != cgroup.handed_down.end();
+  });
+  if (!handed_down && !cgroup.parent_is_root && cgroup.own == cgroup.parent)
+    b.host("caller-cgroup", LeaveCgroup{parent + "/cloche-caller"},
+           Builder::standard("a cgroup with processes hands no controller down"));
+  return {};
+}
+
 spec::DeviceCgroup rule(bool allow, const char* type, int64_t major, int64_t minor, const char* access) {
   spec::DeviceCgroup made{.allow = allow, .type = type, .access = access};
   if (major >= 0) made.major = major;
@@ -173,6 +194,7 @@ Planned plan_cgroup(Builder& b) {
   b.cgroup = place->path;
   const Why why = b.os.cgroupsPath.empty() ? Builder::standard("every container has a cgroup of its own")
                                            : b.why("linux.cgroupsPath");
+  if (!controllers.empty()) CLOCHE_PLAN(plan_leaving(b, *place, controllers, writes->front().field));
   b.host("cgroup", CreateCgroup{b.cgroup}, why);
   if (!controllers.empty())
     b.host("cgroup-controllers", EnableControllers{place->from, b.cgroup, controllers},

@@ -38,6 +38,11 @@ bool same_set(Strings a, Strings b) {
 
 void ScriptWriter::emit(const CreateCgroup& a) { line(fmt::format("mkdir -p -- {}", shell_word(a.path))); }
 
+void ScriptWriter::emit(const LeaveCgroup& a) {
+  line(fmt::format("mkdir -p -- {}", shell_word(a.leaf)));
+  line(fmt::format("echo $$ >{}/cgroup.procs", shell_word(a.leaf)));
+}
+
 void ScriptWriter::emit(const EnableControllers& a) {
   std::string value;
   for (const std::string& controller : a.controllers)

@@ -44,6 +44,7 @@ class ScriptWriter {
   [[nodiscard]] std::string source_of(const std::string& slot, const std::string& path) const;
 
   void emit(const CreateCgroup&);
+  void emit(const LeaveCgroup&);
   void emit(const EnableControllers&);
   void emit(const WriteCgroup&);
   void emit(const LimitDevices&);

@@ -32,6 +32,13 @@ struct EnableControllers {
 };
 BOOST_DESCRIBE_STRUCT(EnableControllers, (), (from, cgroup, controllers))
 
+// The calling process moves from its cgroup into a leaf below it: a cgroup that has processes hands no controller down
+// (cgroups(7), "no internal processes").
+struct LeaveCgroup {
+  std::string leaf;
+};
+BOOST_DESCRIBE_STRUCT(LeaveCgroup, (), (leaf))
+
 // One value into one file of the cgroup.
 struct WriteCgroup {
   std::string cgroup, file, value;
@@ -338,15 +345,15 @@ struct Execute {
 BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init))
 
 using Action =
-    std::variant<CreateCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
-                 DenySetgroups, WriteIdMap, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
-                 BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs,
-                 BindMount, MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot,
-                 RootReadonly, RootPropagation, SetHostname, SetDomainname, LoopbackUp, WriteSysctl,
-                 ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit, SetOomScore, SetPersonality,
-                 SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet, SetUser, SetCapabilities,
-                 NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors, RunHooks, AwaitStart,
-                 FindCommand, Execute>;
+    std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
+                 CloneProcess, DenySetgroups, WriteIdMap, IdmapTree, JoinNamespace, UnshareNamespace,
+                 EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch,
+                 MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory, MaskPath,
+                 ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
+                 LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
+                 SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
+                 SetUser, SetCapabilities, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
+                 RunHooks, AwaitStart, FindCommand, Execute>;
 
 // Where a step comes from.
 struct Why {

@@ -1,14 +1,41 @@
 #include "plan/undo.h"
 
+#include <algorithm>
+#include <iterator>
 #include <ranges>
 
 #include "plan/words.h"
 
 namespace cloche::plan {
 
+namespace {
+
+struct KindName {
+  UndoAction::Kind kind;
+  std::string_view name;
+};
+constexpr KindName kKinds[] = {{UndoAction::Kind::kill_cgroup, "kill-cgroup"},
+                               {UndoAction::Kind::remove_cgroup, "remove-cgroup"},
+                               {UndoAction::Kind::return_caller, "return-caller"}};
+
+}  // namespace
+
+std::string_view name(UndoAction::Kind kind) {
+  return std::ranges::find(kKinds, kind, &KindName::kind)->name;
+}
+
+std::optional<UndoAction::Kind> undo_kind(std::string_view name) {
+  const auto* found = std::ranges::find(kKinds, name, &KindName::name);
+  if (found == std::end(kKinds)) return {};
+  return found->kind;
+}
+
 std::vector<UndoAction> undo_of(const Plan& plan) {
   std::vector<UndoAction> actions;
   for (const Step& step : plan.steps | std::views::reverse) {
+    if (const auto* left = std::get_if<LeaveCgroup>(&step.action))
+      actions.push_back({UndoAction::Kind::return_caller, left->leaf,
+                         "bring the caller back out of the cgroup " + shown(left->leaf) + " and remove it"});
     const auto* made = std::get_if<CreateCgroup>(&step.action);
     if (made == nullptr) continue;
     const std::string path = shown(made->path);

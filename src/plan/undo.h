@@ -2,7 +2,9 @@
 // and go with it; the state directory belongs to the runtime. What is left is cgroups.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "plan/plan.h"
@@ -13,12 +15,18 @@ struct UndoAction {
   enum class Kind {
     kill_cgroup,   // end every process in `path` and below, and wait until it is empty: cgroup.kill,
                    // Linux 5.14
-    remove_cgroup  // rmdir `path`, and the cgroups below it first
+    remove_cgroup,  // rmdir `path`, and the cgroups below it first
+    return_caller  // the calling process, if it is in the leaf `path`, goes back to the cgroup above, which hands
+    // nothing down any more; then rmdir `path`. Left as it is while others are below that cgroup
   };
   Kind kind = Kind::remove_cgroup;
   std::string path;  // absolute
   std::string text;  // "remove the cgroup /sys/fs/cgroup/cloche/web"
 };
+
+// "kill-cgroup", "remove-cgroup", "return-caller": as they are written down for whoever comes after a kill -9.
+[[nodiscard]] std::string_view name(UndoAction::Kind kind);
+[[nodiscard]] std::optional<UndoAction::Kind> undo_kind(std::string_view name);
 
 // In the order in which to do them: the reverse of the plan's. Doing them twice, or after a plan that failed
 // half-way, is no error: what is not there is gone already.

@@ -86,19 +86,27 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
   if (table != nullptr) cgroup.v1 = table->v1;
   cgroup.parent = "/";
   if (cgroup.mount.empty()) return {};
-  if (!facts.privileged) {
+  if (!facts.privileged || controllers) {
     CLOCHE_TRY_ASSIGN(text, read_table("/proc/self/cgroup"));
     cgroup.own = parse_own_cgroup(text);
+  }
+  if (!facts.privileged) {
     if (cgroup.own.empty() || cgroup.own.starts_with("/..")) return {};
     cgroup.parent = cgroup.own;
-  } else {
-    cgroup.own = "/";
   }
   const auto directory = cgroup.parent == "/" ? cgroup.mount : cgroup.mount + cgroup.parent;
   // A process is only moved by who may write cgroup.procs of the common ancestor (cgroup-v2.rst, "Delegation
   // Containment"): a directory alone is not enough.
   cgroup.writable = accessible(directory, W_OK | X_OK) && accessible(directory + "/cgroup.procs", W_OK);
-  if (controllers) cgroup.controllers = words_of(read_or_empty(directory + "/cgroup.controllers"));
+  if (!controllers) return {};
+  cgroup.controllers = words_of(read_or_empty(directory + "/cgroup.controllers"));
+  cgroup.handed_down = words_of(read_or_empty(directory + "/cgroup.subtree_control"));
+  // Only the root has no such file (cgroup-v2.rst, "Core Interface Files").
+  cgroup.parent_is_root = !accessible(directory + "/cgroup.type", F_OK);
+  const auto inside = words_of(read_or_empty(directory + "/cgroup.procs"));
+  const auto self = fmt::format("{}", sys::raw_call(SYS_getpid));
+  cgroup.strangers = static_cast<uint32_t>(
+      std::ranges::count_if(inside, [&](const std::string& pid) { return pid != self; }));
   return {};
 }
 

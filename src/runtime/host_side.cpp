@@ -76,6 +76,8 @@ sys::Result<> HostSide::act(const plan::CreateCgroup& step) {
   return {};
 }
 
+sys::Result<> HostSide::act(const plan::LeaveCgroup& step) { return kernel::move_to_leaf(step.leaf); }
+
 sys::Result<> HostSide::act(const plan::EnableControllers& step) {
   return kernel::enable_controllers(step.from, step.cgroup, step.controllers);
 }

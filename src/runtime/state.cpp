@@ -68,20 +68,15 @@ sys::Result<SavedState> parse_state(std::string_view json) {
 std::vector<SavedUndo> saved(const std::vector<plan::UndoAction>& actions) {
   std::vector<SavedUndo> undo;
   for (const plan::UndoAction& action : actions)
-    undo.push_back(
-        {.kind = action.kind == plan::UndoAction::Kind::kill_cgroup ? "kill-cgroup" : "remove-cgroup",
-         .path = action.path,
-         .text = action.text});
+    undo.push_back({.kind = std::string(plan::name(action.kind)), .path = action.path, .text = action.text});
   return undo;
 }
 
 std::vector<plan::UndoAction> undo_actions(const SavedState& state) {
   std::vector<plan::UndoAction> actions;
   for (const SavedUndo& undo : state.undo)
-    actions.push_back({.kind = undo.kind == "kill-cgroup" ? plan::UndoAction::Kind::kill_cgroup
-                                                          : plan::UndoAction::Kind::remove_cgroup,
-                       .path = undo.path,
-                       .text = undo.text});
+    if (const auto kind = plan::undo_kind(undo.kind))
+      actions.push_back({.kind = *kind, .path = undo.path, .text = undo.text});
   return actions;
 }
 

@@ -20,7 +20,7 @@
 
 namespace cloche::runtime {
 
-// One plan::UndoAction as it is stored; `kind` is "kill-cgroup" or "remove-cgroup".
+// One plan::UndoAction as it is stored; `kind` is plan::name(UndoAction::Kind).
 struct SavedUndo {
   std::string kind, path, text;
 };

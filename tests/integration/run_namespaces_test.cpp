@@ -8,6 +8,7 @@
 #include "support/box.h"
 #include "support/host_state.h"
 #include "support/needs.h"
+#include "support/test_user.h"
 
 namespace cloche::test {
 namespace {
@@ -212,6 +213,62 @@ TEST_F(RunCgroups, InAPureTree) {
   const Outcome outcome = run(command);
   EXPECT_EQ(outcome.out, "0::/\n2097152\n") << outcome.describe();
   EXPECT_TRUE(outcome.err.contains("Read-only file system")) << outcome.describe();
+}
+
+// A cgroup that belongs to an ordinary user, as `systemd-run --user --scope -p Delegate=yes` gives one.
+class DelegatedCgroup : public LeaksNothing {
+ protected:
+  void SetUp() override {
+    LeaksNothing::SetUp();
+    CLOCHE_NEEDS(needs::root());
+    CLOCHE_NEEDS(needs::test_user());
+    CLOCHE_NEEDS(needs::user_namespaces());
+    CLOCHE_NEEDS(needs::cgroup2_controller("hugetlb"));
+    top_ = shell("awk '$3 == \"cgroup2\" {printf \"%s\", $2; exit}' /proc/mounts").out;
+    path_ = top_ + "/cloche-delegated";
+    handed_down_ = shell("cat " + top_ + "/cgroup.subtree_control").out.contains("hugetlb");
+    const std::string owner = TestUser::get().name();
+    ASSERT_TRUE(shell("echo +hugetlb >" + top_ + "/cgroup.subtree_control && mkdir " + path_ + " && cd " +
+                      path_ + " && chown " + owner + " . cgroup.procs cgroup.threads cgroup.subtree_control")
+                    .ok());
+  }
+  void TearDown() override {
+    if (!path_.empty()) {
+      EXPECT_TRUE(shell("rmdir " + path_).ok()) << "something is left in it";
+      if (!handed_down_) {
+        EXPECT_TRUE(shell("echo -hugetlb >" + top_ + "/cgroup.subtree_control").ok());
+      }
+    }
+    LeaksNothing::TearDown();
+  }
+  // As the user, in the cgroup: alone, or beside the shell that starts it.
+  [[nodiscard]] Outcome run_in_it(const std::string& run, bool alone) const {
+    const TestUser& user = TestUser::get();
+    std::string line = "echo $$ >" + path_ + "/cgroup.procs; ";
+    if (alone) line += "exec ";
+    line += "setpriv --reuid=" + user.name() + " --regid=" + user.name() +
+            " --clear-groups env XDG_RUNTIME_DIR=" + user.runtime_directory() + " " + program("cloche") +
+            " run " + run;
+    return shell(line + "; exit $?");
+  }
+  static constexpr char kLimited[] =
+      "--cgroup-conf hugetlb.2MB.max=4194304 host -- cat /sys/fs/cgroup/hugetlb.2MB.max";
+  std::string top_, path_;
+  bool handed_down_ = false;
+};
+
+TEST_F(DelegatedCgroup, GivesItsUserLimits) {
+  const Outcome outcome = run_in_it(kLimited, true);
+  EXPECT_EQ(outcome.out, "4194304\n") << outcome.describe();
+}
+
+TEST_F(DelegatedCgroup, WithOtherProcessesGivesNoneAndSaysSo) {
+  const Outcome limited = run_in_it(kLimited, false);
+  EXPECT_EQ(limited.exit_code, 125) << limited.describe();
+  EXPECT_TRUE(limited.err.contains(path_ + " holds 1 other process")) << limited.describe();
+  // Nothing was asked for that the cgroup cannot give.
+  const Outcome plain = run_in_it("host -- cat /proc/self/cgroup", false);
+  EXPECT_TRUE(plain.out.ends_with("0::/\n")) << plain.describe();
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr const char* kProbe =
     "echo '-- process'; pwd; cat /proc/self/oom_score_adj; tr '\\0' '\\n' </proc/1/environ | sort;"
     "echo '-- devices'; ls -1 /dev;"
     "echo '-- network'; cat /sys/class/net/lo/flags; ls /sys/class/net;"
-    "echo '-- descriptors'; ls /proc/1/fd | grep -x '[0-9]'";
+    "echo '-- descriptors'; ls /proc/1/fd >/tmp/open; grep -x '[0-9]' /tmp/open";
 
 using Parts = std::map<std::string, std::string>;
 

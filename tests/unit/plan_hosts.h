@@ -18,6 +18,8 @@ inline HostFacts root_host() {
                  .own = "/",
                  .controllers = {"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"},
                  .v1 = {},
+                 .handed_down = {},
+                 .parent_is_root = true,
                  .writable = true,
                  .parent = "/"};
   host.mounts = {
@@ -57,6 +59,7 @@ inline HostFacts user_host() {
   host.privileged = host.namespace_admin = false;
   host.has_newuidmap = host.has_newgidmap = true;
   host.subuids = host.subgids = {{100000, 65536}};
+  host.cgroup.parent_is_root = false;
   host.cgroup.own = host.cgroup.parent = "/user.slice/user-1000.slice/user@1000.service/user.slice";
   host.cgroup.controllers = {};
   host.runtime_dir = "/run/user/1000/cloche";

@@ -146,6 +146,29 @@ TEST(PlanResources, NoCgroupCanBeMadeIsANoteWithoutLimitsAndARefusalWithOne) {
   EXPECT_TRUE(says(refusal(request, host), {"linux.resources.pids.limit", "Delegate=yes"}));
 }
 
+// cgroups(7), "no internal processes": what has some hands nothing down.
+TEST(PlanResources, ACallerAloneInItsDelegatedCgroupMovesAside) {
+  auto request = basic();
+  with_user_namespace(request, {{0, 1000, 1}});
+  os(request).resources.emplace().pids.emplace().limit = 5;
+  auto host = test::user_host();
+  const auto own = "/sys/fs/cgroup" + host.cgroup.own;
+  host.cgroup.controllers = {"pids", "memory"};
+  const auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  ASSERT_NE(find<LeaveCgroup>(*plan, "caller-cgroup"), nullptr);
+  EXPECT_EQ(find<LeaveCgroup>(*plan, "caller-cgroup")->leaf, own + "/cloche-caller");
+  EXPECT_LT(plan->find("caller-cgroup"), plan->find("cgroup-controllers"));
+
+  host.cgroup.strangers = 2;
+  EXPECT_TRUE(says(refusal(request, host),
+                   {"linux.resources.pids.limit", own.c_str(), "2 other processes", "Delegate=yes"}));
+  host.cgroup.handed_down = {"pids"};
+  const auto given = make_plan(request, host);
+  ASSERT_TRUE(given) << given.error().sentence;
+  EXPECT_EQ(find<LeaveCgroup>(*given, "caller-cgroup"), nullptr);
+}
+
 TEST(PlanResources, NothingOfV1IsLostSilently) {
   auto request = basic();
   auto& resources = os(request).resources.emplace();
