@@ -65,5 +65,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
   std::signal(SIGCHLD, SIG_DFL);
-  return cloche::cli::main_of(std::span<char* const>(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)));
+  const std::span<char* const> words(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0));
+  // Nothing is buffered, and what static objects would do at the end costs every start its pages.
+  ::_exit(cloche::cli::main_of(words));
 }

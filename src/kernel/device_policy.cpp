@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "sys/call.h"
 
@@ -26,6 +27,9 @@ static_assert(sizeof kProgramName <= BPF_OBJ_NAME_LEN);
 // ---- rules -------------------------------------------------------------------------------------------------------
 
 constexpr uint32_t kAllAccess = BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE;
+
+// A rule makes seven instructions at most, and jumps of eBPF have 16 bits.
+constexpr size_t kMostRules = 4096;
 
 // A rule as the kernel's words; an absent number or type is any.
 struct Rule {
@@ -73,6 +77,9 @@ Result<Rule> read_rule(const spec::DeviceCgroup& from) {
 
 // Indices of the rules that can decide something, in their order.
 Result<std::vector<std::pair<size_t, Rule>>> effective_rules(std::span<const spec::DeviceCgroup> rules) {
+  if (rules.size() > kMostRules)
+    return fail_because(fmt::format("linux.resources.devices: at most {} rules fit into a program, not {}",
+                                    kMostRules, rules.size()));
   std::vector<std::pair<size_t, Rule>> kept;
   for (size_t i = 0; i < rules.size(); ++i) {
     auto rule = read_rule(rules[i]);
@@ -99,6 +106,11 @@ bpf_insn instruction(int code, uint8_t to, uint8_t from, int16_t offset, int32_t
   return i;
 }
 
+// Where jumps go that are written before their target is known.
+struct Label {
+  std::vector<size_t> jumps;
+};
+
 class Assembler {
  public:
   void load(uint8_t to, size_t offset) {
@@ -111,13 +123,13 @@ class Assembler {
     add(BPF_ALU64 | BPF_MOV | BPF_K, kAnswer, 0, 0, as_value(value));
     add(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
   }
-  // To the end of the rule being written.
-  void skip_rule_unless_equal(uint8_t reg, uint32_t value) { skip(BPF_JNE, reg, value); }
-  void skip_rule_if_zero(uint8_t reg) { skip(BPF_JEQ, reg, 0); }
-  void end_rule() {
-    for (const size_t at : skips_) code_[at].off = static_cast<int16_t>(code_.size() - at - 1);
-    skips_.clear();
+  void jump_if_equal(uint8_t reg, uint32_t value, Label& to) { jump(BPF_JEQ, reg, value, to); }
+  void jump_unless_equal(uint8_t reg, uint32_t value, Label& to) { jump(BPF_JNE, reg, value, to); }
+  // The label is here.
+  void place(Label& label) {
+    for (const size_t at : label.jumps) code_[at].off = static_cast<int16_t>(code_.size() - at - 1);
   }
+  [[nodiscard]] size_t size() const { return code_.size(); }
   std::vector<bpf_insn> take() && { return std::move(code_); }
 
  private:
@@ -125,13 +137,107 @@ class Assembler {
   void add(int code, uint8_t to, uint8_t from, int16_t offset, int32_t value) {
     code_.push_back(instruction(code, to, from, offset, value));
   }
-  void skip(int condition, uint8_t reg, uint32_t value) {
-    skips_.push_back(code_.size());
+  void jump(int condition, uint8_t reg, uint32_t value, Label& to) {
+    to.jumps.push_back(code_.size());
     add(BPF_JMP | condition | BPF_K, reg, 0, 0, as_value(value));
   }
   std::vector<bpf_insn> code_;
-  std::vector<size_t> skips_;
 };
+
+// Rules of one verdict that stand together: in whatever order they are asked, the answer is the same. So they are
+// asked by type, then by major number, and each only once: most of the time that loading takes is the verifier's, which
+// walks every way through the program.
+class Run {
+ public:
+  explicit Run(bool allow) : allow_(allow) {}
+  [[nodiscard]] bool allow() const { return allow_; }
+
+  void add(Rule rule) {
+    // There are two types of devices: the same for both is for any.
+    for (Rule& other : rules_) {
+      if (!rule.type || !other.type || rule.type == other.type) continue;
+      Rule either = rule, wide = other;
+      either.type.reset();
+      wide.type.reset();
+      if (!either.covers(wide) || !wide.covers(either)) continue;
+      other = either;
+      rule = either;
+      break;
+    }
+    if (std::ranges::any_of(rules_, [&](const Rule& wider) { return wider.covers(rule); })) return;
+    std::erase_if(rules_, [&](const Rule& narrower) { return rule.covers(narrower); });
+    rules_.push_back(rule);
+  }
+
+  // Whether nothing gets past it.
+  [[nodiscard]] bool decides_all() const {
+    return std::ranges::any_of(
+        rules_, [](const Rule& rule) { return rule.every_device() && rule.access == kAllAccess; });
+  }
+
+  void write(Assembler& out, Label& verdict) {
+    std::ranges::sort(rules_, {},
+                      [](const Rule& r) { return std::tuple(r.type, r.major, r.minor, r.access); });
+    write_by<0>(out, rules_, verdict);
+  }
+
+ private:
+  // The rules that share one value of what is asked at this depth, one group after the other.
+  template <size_t kDepth>
+  void write_by(Assembler& out, std::span<const Rule> rules, Label& verdict) const {
+    constexpr std::optional<uint32_t> Rule::* kFields[] = {&Rule::type, &Rule::major, &Rule::minor};
+    constexpr uint8_t kRegisters[] = {kType, kMajor, kMinor};
+    while (!rules.empty()) {
+      const auto value = rules.front().*kFields[kDepth];
+      size_t count = 1;
+      while (count < rules.size() && rules[count].*kFields[kDepth] == value) ++count;
+      const auto group = rules.first(count);
+      rules = rules.subspan(count);
+      if (value && count == 1 && is_last_question<kDepth>(group.front())) {
+        out.jump_if_equal(kRegisters[kDepth], *value, verdict);
+        continue;
+      }
+      Label end;
+      if (value) out.jump_unless_equal(kRegisters[kDepth], *value, end);
+      if constexpr (kDepth < 2)
+        write_by<kDepth + 1>(out, group, verdict);
+      else
+        for (const Rule& rule : group) write_access(out, rule, verdict);
+      out.place(end);
+    }
+  }
+
+  template <size_t kDepth>
+  static bool is_last_question(const Rule& rule) {
+    return rule.access == kAllAccess && (kDepth > 0 || !rule.major) && (kDepth > 1 || !rule.minor);
+  }
+
+  // An allowing rule takes its accesses off what is still to be allowed; a denying one ends the matter if it names one
+  // of them.
+  void write_access(Assembler& out, const Rule& rule, Label& verdict) const {
+    if (allow_) {
+      out.keep_bits(kMissing, ~rule.access);
+      out.jump_if_equal(kMissing, 0, verdict);
+    } else {
+      out.copy(kCommon, kMissing);
+      out.keep_bits(kCommon, rule.access);
+      out.jump_unless_equal(kCommon, 0, verdict);
+    }
+  }
+
+  bool allow_;
+  std::vector<Rule> rules_;
+};
+
+// From the last rule to the first.
+std::vector<Run> runs_of(const std::vector<std::pair<size_t, Rule>>& rules) {
+  std::vector<Run> runs;
+  for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
+    if (runs.empty() || runs.back().allow() != rule->second.allow) runs.emplace_back(rule->second.allow);
+    runs.back().add(rule->second);
+  }
+  return runs;
+}
 
 void write_start(Assembler& out) {
   // access_type is the access in the upper half, the type in the lower.
@@ -141,24 +247,6 @@ void write_start(Assembler& out) {
   out.keep_bits(kType, 0xffff);
   out.load(kMajor, offsetof(bpf_cgroup_dev_ctx, major));
   out.load(kMinor, offsetof(bpf_cgroup_dev_ctx, minor));
-}
-
-// An allowing rule takes its accesses off what is still to be allowed; a denying one ends the matter if it names one
-// of them.
-void write_rule(Assembler& out, const Rule& rule) {
-  if (rule.type) out.skip_rule_unless_equal(kType, *rule.type);
-  if (rule.major) out.skip_rule_unless_equal(kMajor, *rule.major);
-  if (rule.minor) out.skip_rule_unless_equal(kMinor, *rule.minor);
-  if (rule.allow && rule.access != kAllAccess) {
-    out.keep_bits(kMissing, ~rule.access);
-    out.skip_rule_unless_equal(kMissing, 0);
-  } else if (!rule.allow && rule.access != kAllAccess) {
-    out.copy(kCommon, kMissing);
-    out.keep_bits(kCommon, rule.access);
-    out.skip_rule_if_zero(kCommon);
-  }
-  out.return_value(rule.allow ? 1 : 0);
-  out.end_rule();
 }
 
 // ---- bpf(2) ------------------------------------------------------------------------------------------------------
@@ -246,14 +334,24 @@ Result<std::vector<spec::DeviceCgroup>> simplify_device_rules(std::span<const sp
 Result<std::vector<bpf_insn>> compile_device_rules(std::span<const spec::DeviceCgroup> rules) {
   CLOCHE_TRY_ASSIGN(kept, effective_rules(rules));
   Assembler out;
+  Label allow, deny;
   write_start(out);
-  bool decided = false;
-  for (auto rule = kept.rbegin(); rule != kept.rend(); ++rule) {
-    write_rule(out, rule->second);
-    decided = rule->second.every_device() && rule->second.access == kAllAccess;
+  bool otherwise = false;  // what holds where no rule has decided
+  for (Run& run : runs_of(kept)) {
+    if (run.decides_all()) {
+      otherwise = run.allow();
+      break;
+    }
+    run.write(out, run.allow() ? allow : deny);
   }
-  // The verifier refuses instructions that are never reached; a rule for everything can only be the first one.
-  if (!decided) out.return_value(0);
+  // The verifier refuses instructions that are never reached.
+  Label &last = otherwise ? allow : deny, &other = otherwise ? deny : allow;
+  out.place(last);
+  out.return_value(otherwise ? 1 : 0);
+  if (!other.jumps.empty()) {
+    out.place(other);
+    out.return_value(otherwise ? 0 : 1);
+  }
   return std::move(out).take();
 }
 
@@ -296,24 +394,6 @@ Result<> attach_device_program(const Fd& cgroup, const Fd& program) {
       return fail(static_cast<int>(-detached), "bpf(BPF_PROG_DETACH, {attach_type=BPF_CGROUP_DEVICE})");
   }
   return {};
-}
-
-std::vector<spec::DeviceCgroup> default_device_rules() {
-  const auto allow = [](const char* type, spec::Opt<int64_t> major, spec::Opt<int64_t> minor,
-                        const char* access) {
-    return spec::DeviceCgroup{.allow = true, .type = type, .major = major, .minor = minor, .access = access};
-  };
-  return {
-      allow("c", {}, {}, "m"),    allow("b", {}, {}, "m"), allow("c", 1, 3, "rwm"),  // null
-      allow("c", 1, 5, "rwm"),  // zero
-      allow("c", 1, 7, "rwm"),  // full
-      allow("c", 1, 8, "rwm"),  // random
-      allow("c", 1, 9, "rwm"),  // urandom
-      allow("c", 5, 0, "rwm"),  // tty
-      allow("c", 5, 1, "rwm"),  // console
-      allow("c", 5, 2, "rwm"),  // ptmx
-      allow("c", 136, {}, "rwm"),  // devpts
-  };
 }
 
 }  // namespace cloche::kernel

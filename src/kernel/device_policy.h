@@ -36,9 +36,4 @@ sys::Result<sys::Fd> load_device_program(std::span<const spec::DeviceCgroup> rul
 // the cgroup exists. EPERM where somebody attached one without BPF_F_ALLOW_MULTI here or above.
 sys::Result<> attach_device_program(const sys::Fd& cgroup, const sys::Fd& program);
 
-// What every container may use, whatever its rules say: mknod of any device, and null, zero, full, random, urandom,
-// tty, console, ptmx and the terminals of devpts. To be put after the rules of a configuration, which begin with
-// "deny all" in the field.
-[[nodiscard]] std::vector<spec::DeviceCgroup> default_device_rules();
-
 }  // namespace cloche::kernel

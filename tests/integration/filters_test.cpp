@@ -182,7 +182,10 @@ TEST_F(DeviceProgram, AllowsAndRefuses) {
   const std::string loop = node("loop", S_IFBLK, 7, 0);
   ASSERT_NE(open_inside(cgroup, mem, O_RDONLY), EPERM) << "without a program nothing is refused";
 
-  const auto program = kernel::load_device_program(kernel::default_device_rules());
+  const auto program = kernel::load_device_program(
+      std::vector<spec::DeviceCgroup>{{.allow = true, .type = "a", .access = "m"},
+                                      {.allow = true, .type = "c", .major = 1, .minor = 3, .access = "rwm"},
+                                      {.allow = true, .type = "c", .major = 136, .access = "rwm"}});
   ASSERT_TRUE(program) << program.error().message();
   const auto attached = kernel::attach_device_program(cgroup, *program);
   ASSERT_TRUE(attached) << attached.error().message();

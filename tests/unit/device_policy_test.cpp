@@ -91,9 +91,21 @@ TEST(DevicePolicy, NothingIsAllowedWithoutARule) {
   EXPECT_TRUE(allowed({{.allow = true}}, {'b', 8, 0, "rw"}));
 }
 
-TEST(DevicePolicy, TheDefaultsAfterDenyAll) {
-  Rules rules = {{.allow = false, .access = "rwm"}};
-  for (const DeviceCgroup& rule : default_device_rules()) rules.push_back(rule);
+// As the planner writes them: deny all, making any node, the standard devices.
+Rules standard_rules() {
+  Rules rules = {{.allow = false, .access = "rwm"},
+                 {.allow = true, .type = "c", .access = "m"},
+                 {.allow = true, .type = "b", .access = "m"},
+                 {.allow = true, .type = "c", .major = 136, .access = "rwm"}};
+  for (const int64_t minor : {3, 5, 7, 8, 9})
+    rules.push_back({.allow = true, .type = "c", .major = 1, .minor = minor, .access = "rwm"});
+  for (const int64_t minor : {0, 1, 2})
+    rules.push_back({.allow = true, .type = "c", .major = 5, .minor = minor, .access = "rwm"});
+  return rules;
+}
+
+TEST(DevicePolicy, TheStandardDevicesAfterDenyAll) {
+  const Rules rules = standard_rules();
   EXPECT_TRUE(allowed(rules, {'c', 1, 3, "rw"})) << "null";
   EXPECT_TRUE(allowed(rules, {'c', 136, 7, "rw"})) << "pts/7";
   EXPECT_TRUE(allowed(rules, {'c', 5, 2, "rw"})) << "ptmx";
@@ -131,6 +143,21 @@ TEST(DevicePolicy, MootRulesAreLeftOut) {
   EXPECT_EQ(size({{.allow = true, .type = "c", .major = 1},
                   {.allow = false, .type = "c", .major = 1, .access = "w"}}),
             2U);
+}
+
+// The verifier walks every way through it: a question asked twice costs each container's start.
+TEST(DevicePolicy, AsksEachQuestionOnce) {
+  EXPECT_LE(compile_device_rules(standard_rules())->size(), 26U);
+  EXPECT_LE(compile_device_rules(Rules{{.allow = true}})->size(), 8U);
+}
+
+TEST(DevicePolicy, MoreRulesThanAProgramHoldsAreRefused) {
+  Rules rules;
+  for (int64_t minor = 0; minor < 4097; ++minor)
+    rules.push_back({.allow = true, .type = "c", .major = 1, .minor = minor, .access = "rwm"});
+  const auto code = compile_device_rules(rules);
+  ASSERT_FALSE(code);
+  EXPECT_TRUE(code.error().message().contains("at most 4096 rules")) << code.error().message();
 }
 
 TEST(DevicePolicy, ErrorsNameTheRule) {
