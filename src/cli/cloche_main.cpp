@@ -7,6 +7,8 @@
 #include <CLI/Formatter.hpp>
 #include <boost/json.hpp>
 #include <csignal>
+#include <cstdio>
+#include <exception>
 
 #include "cli/run_flags.h"
 #include "cli/terminal.h"
@@ -14,6 +16,7 @@
 #include "plan/explain.h"
 #include "plan/plan_json.h"
 #include "plan/script.h"
+#include "sys/files.h"
 #include "version.h"
 
 namespace cloche::cli {
@@ -115,5 +118,11 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
   std::signal(SIGCHLD, SIG_DFL);
-  return cloche::cli::main_of(argc, argv);
+  (void)cloche::sys::fill_standard_descriptors();
+  try {
+    return cloche::cli::main_of(argc, argv);
+  } catch (const std::exception& error) {  // out of memory, if anything
+    std::fprintf(stderr, "cloche: %s\n", error.what());
+    return cloche::engine::kEngineFailed;
+  }
 }

@@ -79,6 +79,7 @@ void declare_process(CLI::App& app, engine::RunOptions& o) {
   app.add_option("--umask", o.umask, "file mode mask")->type_name("OCTAL")->group(group);
   app.add_option("--oom-score-adj", o.oom_score_adj, "who is killed first when memory runs out")
       ->type_name("N")
+      ->check(CLI::Range(-1000, 1000))
       ->group(group);
   repeated(app, "--group-add", o.groups, "one more group", "GROUP");
   repeated(app, "-e,--env", o.env, "sets a variable; without a value, the caller's", "NAME[=VALUE]");
@@ -110,7 +111,8 @@ void declare_run_flags(CLI::App& app, engine::RunOptions& o) {
   app.add_option("--name", o.name, "the container's name (and host name)")->type_name("NAME");
   app.add_option("--hostname", o.hostname, "the host name inside")->type_name("NAME");
   app.add_flag("-i,--interactive", o.interactive, "passes standard input on");
-  app.add_flag("-t,--tty", o.terminal, "gives the command a terminal");
+  app.add_flag("-t,--tty", o.terminal,
+               "gives the command a terminal, and yours as its input if you are at one");
   app.add_flag("--init", o.init, "process 1 is a small init that forwards signals and reaps");
   app.add_flag("--rm", o.remove, "accepted for habit's sake: nothing of a foreground container is kept");
   declare_limits(app, o);

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "cli/runtime_commands.h"
 #include "runtime/launch.h"
@@ -41,7 +42,7 @@ template <class Perform>
 int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
   runtime::Report report;
   const std::string& id = invocation.arguments[0];
-  if (const auto done = perform(state_root(invocation), id, report); !done)
+  if (const auto done = std::forward<Perform>(perform)(state_root(invocation), id, report); !done)
     return fail(log, verb, id, done.error());
   log.succeeded(report);
   return 0;

@@ -5,8 +5,10 @@
 
 #include <charconv>
 #include <csignal>
+#include <exception>
 
 #include "cli/runtime_commands.h"
+#include "sys/files.h"
 
 namespace cloche::cli {
 
@@ -65,7 +67,13 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
   std::signal(SIGCHLD, SIG_DFL);
+  (void)cloche::sys::fill_standard_descriptors();
   const std::span<char* const> words(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0));
   // Nothing is buffered, and what static objects would do at the end costs every start its pages.
-  ::_exit(cloche::cli::main_of(words));
+  try {
+    ::_exit(cloche::cli::main_of(words));
+  } catch (const std::exception& error) {  // out of memory, if anything
+    cloche::cli::write_text(STDERR_FILENO, fmt::format("cloche-runtime: {}\n", error.what()));
+    ::_exit(1);
+  }
 }

@@ -76,6 +76,7 @@ class Builder {
     if (!linux().cgroupsPath.empty()) linux().cgroupsPath += "/cloche-" + id;
     if (auto done = seccomp(); !done) return std::unexpected(done.error());
     request_.init = options_.init;
+    request_.die_with_caller = true;
     return std::move(request_);
   }
 
@@ -94,6 +95,12 @@ class Builder {
       return std::unexpected(fmt::format(
           "the image \"{}\" is not here: this version has the one image \"host\", the host's own files",
           options_.image));
+    // tmpfs(5): a size, or a share of the memory.
+    std::string_view size = options_.scratch_size;
+    if (size.ends_with('%') ? !parse_whole(size.substr(0, size.size() - 1), 1, 1000)
+                            : !size.empty() && !parse_size(size))
+      return std::unexpected(
+          fmt::format("--scratch-size {}: write a size or a share of the memory, as in 64m or 10%", size));
     request_.root = plan::HostRoot{.scratch = facts_.runtime_dir + "/" + request_.id + "/scratch",
                                    .shown = options_.shown,
                                    .size = options_.scratch_size};
@@ -108,6 +115,7 @@ class Builder {
   }
 
   std::expected<void, std::string> namespaces() {
+    standard("linux.namespaces", "every namespace its own");
     struct Row {
       const char *type, *flag;
       const std::string& wish;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/values.h"
+#include "sys/files.h"
 
 namespace cloche::engine {
 namespace {
@@ -29,7 +30,7 @@ class Limits {
   }
   void unified(const std::string& file, std::string value, const std::string& flag) {
     resources().unified[file] = std::move(value);
-    sources_.flag(fmt::format("linux.resources.unified[\"{}\"]", file), flag);
+    sources_.flag("linux.resources.unified." + file, flag);
   }
 
   std::expected<void, std::string> memory() {
@@ -99,7 +100,7 @@ class Limits {
   std::expected<void, std::string> pids() {
     if (options_.pids_limit.empty()) return {};
     if (!resources().pids) resources().pids.emplace();
-    if (options_.pids_limit == "max" || options_.pids_limit == "-1") {
+    if (options_.pids_limit == "max" || options_.pids_limit == "-1" || options_.pids_limit == "0") {
       resources().pids->limit = -1;
     } else {
       const auto limit = parse_whole(options_.pids_limit, 1, 4194304);
@@ -162,6 +163,12 @@ std::expected<void, std::string> apply_resource_options(const RunOptions& option
     const std::string& parent = options.cgroup_parent;
     if (parent.find("..") != std::string::npos)
       return std::unexpected(fmt::format("--cgroup-parent {}: the path must not hold \"..\"", parent));
+    // Made here, it would stay behind: nobody could tell later whether it was there before.
+    const std::string path =
+        facts.cgroup.mount + (parent.starts_with('/') ? "" : facts.cgroup.parent + "/") + parent;
+    if (!facts.cgroup.mount.empty() && !sys::stat_at(AT_FDCWD, path))
+      return std::unexpected(
+          fmt::format("--cgroup-parent {}: there is no cgroup {}: make it first", parent, path));
     spec.linux_->cgroupsPath = parent;  // make_request adds the container's own name
     sources.flag("linux.cgroupsPath", "--cgroup-parent " + parent);
   }

@@ -13,6 +13,7 @@
 #include "runtime/execution.h"
 #include "runtime/facts.h"
 #include "runtime/foreground.h"
+#include "runtime/orphans.h"
 #include "runtime/undo.h"
 #include "sys/files.h"
 
@@ -91,6 +92,13 @@ RunReport step_failure(const Planned& planned, const runtime::StepFailure& failu
   return report;
 }
 
+bool leaves_orphans(const plan::Plan& plan) {
+  for (const plan::Step& step : plan.steps)
+    if (const auto* clone = std::get_if<plan::CloneProcess>(&step.action))
+      return clone->cgroup.empty() && std::ranges::find(clone->namespaces, "pid") == clone->namespaces.end();
+  return false;
+}
+
 sys::Result<> silence_input() {
   CLOCHE_TRY_ASSIGN(null, sys::open_at(AT_FDCWD, "/dev/null", O_RDONLY));
   return sys::duplicate_to(null, STDIN_FILENO);
@@ -123,7 +131,12 @@ RunReport run_planned(const Planned& planned, const RunOptions& options,
   const bool relay = options.terminal;
   if (!options.interactive && !relay)
     if (auto silent = silence_input(); !silent) return engine_failure(silent.error());
-  auto foreground = runtime::Foreground::prepare();
+  // Without a pid namespace and without a cgroup nothing ends what the command leaves behind, so it comes to us.
+  const bool adopts = leaves_orphans(planned.plan);
+  if (adopts)
+    if (auto adopting = runtime::adopt_orphans(); !adopting) return engine_failure(adopting.error());
+  constexpr int kPatience = 3;
+  auto foreground = runtime::Foreground::prepare(kPatience);
   if (!foreground) return engine_failure(foreground.error());
   auto execution = runtime::Execution::prepare(planned.plan, {});
   if (!execution) return engine_failure(execution.error());
@@ -132,9 +145,10 @@ RunReport run_planned(const Planned& planned, const RunOptions& options,
   report.record = execution->record();
   if (started) started(report.record);
   const sys::Fd terminal = execution->take_terminal();
-  auto ending =
-      foreground->stand_by(execution->pid(), execution->pidfd(), terminal, options.interactive || relay);
+  auto ending = foreground->stand_by(execution->pid(), execution->pidfd(), terminal,
+                                     options.interactive || (relay && ::isatty(STDIN_FILENO) == 1));
   execution->close_descriptors();
+  if (adopts) runtime::end_orphans();
   if (!ending) return engine_failure(ending.error());
   report.exit_code = ending->exit_code();
   if (auto undone = runtime::undo(planned.plan); !undone) report.failure = undone.error().message();

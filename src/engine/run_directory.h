@@ -18,6 +18,8 @@ class RunDirectory {
   static sys::Result<RunDirectory> make(const std::string& runtime_dir, const plan::Plan& plan);
   RunDirectory(RunDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   RunDirectory& operator=(RunDirectory&&) = delete;
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
   ~RunDirectory();
 
  private:

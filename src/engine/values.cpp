@@ -94,9 +94,9 @@ Parsed<spec::Rlimit> parse_ulimit(std::string_view text) {
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) return bad();
   spec::Rlimit limit;
-  limit.type = "RLIMIT_";
   for (const char c : text.substr(0, equals))
     limit.type += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (!limit.type.starts_with("RLIMIT_")) limit.type.insert(0, "RLIMIT_");
   const auto parts = split(text.substr(equals + 1), ':');
   if (parts.size() > 2) return bad();
   const auto value = [](std::string_view word, uint64_t& number) {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
 #include "engine/values.h"
 
@@ -20,6 +22,26 @@ bool known_option(const std::string& word) {
   return std::ranges::find(kWords, word) != std::end(kWords);
 }
 
+// As Go's strconv.ParseBool has it, which Docker and Podman use; nothing after the key is yes.
+std::optional<bool> truth(std::string_view word) {
+  static constexpr std::string_view kYes[] = {"1", "t", "T", "true", "TRUE", "True"};
+  static constexpr std::string_view kNo[] = {"0", "f", "F", "false", "FALSE", "False"};
+  if (std::ranges::find(kYes, word) != std::end(kYes)) return true;
+  if (std::ranges::find(kNo, word) != std::end(kNo)) return false;
+  return {};
+}
+
+// "." and what begins with "./" or "../" is below the working directory, as with Docker and Podman.
+std::string from_working_directory(const std::string& path) {
+  if (path != "." && path != ".." && !path.starts_with("./") && !path.starts_with("../")) return path;
+  std::error_code error;
+  const auto here = std::filesystem::current_path(error);
+  if (error) return path;
+  std::string whole = (here / path).lexically_normal().string();
+  while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
+  return whole;
+}
+
 Parsed<std::string> clean_target(std::string_view flag, const std::string& target) {
   if (!target.starts_with('/'))
     return no(fmt::format("{}: the target \"{}\" is no absolute path", flag, target));
@@ -34,14 +56,16 @@ Parsed<spec::Mount> parse_volume(std::string_view text) {
   const auto parts = split(text, ':');
   if (parts.size() < 2 || parts.size() > 3)
     return no(fmt::format("-v {}: write SOURCE:TARGET[:OPTIONS]", text));
-  if (!parts[0].starts_with('/'))
-    return no(fmt::format("-v {}: the source \"{}\" is no absolute path (named volumes are not there yet)",
-                          text, parts[0]));
+  const std::string source = from_working_directory(parts[0]);
+  if (!source.starts_with('/'))
+    return no(
+        fmt::format("-v {}: the source \"{}\" begins with neither / nor ./ (named volumes are not there yet)",
+                    text, parts[0]));
   auto target = clean_target(fmt::format("-v {}", text), parts[1]);
   if (!target) return no(target.error());
   spec::Mount mount{.destination = *target,
                     .type = "bind",
-                    .source = parts[0],
+                    .source = source,
                     .options = {},
                     .uidMappings = {},
                     .gidMappings = {}};
@@ -82,7 +106,7 @@ Parsed<spec::Mount> parse_mount(std::string_view text) {
     const size_t equals = part.find('=');
     const std::string key = part.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : part.substr(equals + 1);
-    const bool yes = equals == std::string::npos || value == "true" || value == "1";
+    const auto yes = equals == std::string::npos ? true : truth(value);
     if (key == "type") {
       if (value != "bind" && value != "tmpfs") return bad("the type is bind or tmpfs");
       mount.type = value;
@@ -91,9 +115,11 @@ Parsed<spec::Mount> parse_mount(std::string_view text) {
     } else if (key == "target" || key == "destination" || key == "dst") {
       mount.destination = value;
     } else if (key == "readonly" || key == "ro") {
-      mount.options.emplace_back(yes ? "ro" : "rw");
-    } else if (key == "rro" && yes) {
-      mount.options.emplace_back("rro");
+      if (!yes) return bad(fmt::format("{} is true or false, not \"{}\"", key, value));
+      mount.options.emplace_back(*yes ? "ro" : "rw");
+    } else if (key == "rro") {
+      if (!yes) return bad(fmt::format("{} is true or false, not \"{}\"", key, value));
+      if (*yes) mount.options.emplace_back("rro");
     } else if (key == "bind-propagation") {
       propagation = value;
     } else if (key == "bind-recursive" && value == "disabled") {
@@ -111,10 +137,12 @@ Parsed<spec::Mount> parse_mount(std::string_view text) {
   auto target = clean_target(fmt::format("--mount {}", text), mount.destination);
   if (!target) return no(target.error());
   if (mount.type == "tmpfs") {
+    if (!mount.source.empty()) return bad("a tmpfs has no source");
     mount.source = "tmpfs";
     mount.options.insert(mount.options.begin(), {"nosuid", "nodev", "noexec"});
     return mount;
   }
+  mount.source = from_working_directory(mount.source);
   if (!mount.source.starts_with('/')) return bad("a bind needs source=/absolute/path");
   mount.options.insert(mount.options.begin(), recursive ? "rbind" : "bind");
   mount.options.push_back(propagation);

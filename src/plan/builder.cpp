@@ -81,6 +81,11 @@ Why Builder::why(const std::string& field) const {
   return best ? *best : Why{Why::Kind::config, field};
 }
 
+Why Builder::why_namespace(const std::string& type) const {
+  const auto own = request.provenance.find(fmt::format("linux.namespaces[{}]", type));
+  return own != request.provenance.end() ? own->second : why("linux.namespaces");
+}
+
 Why Builder::standard(std::string reason) { return {Why::Kind::standard, std::move(reason)}; }
 
 std::string absolute_in_container(std::string_view destination) {

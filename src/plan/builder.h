@@ -55,6 +55,8 @@ class Builder {
 
   // The longest entry of the request's provenance that covers `field`, else the config itself.
   [[nodiscard]] Why why(const std::string& field) const;
+  // Where the wish for a namespace comes from: its flag where there was one.
+  [[nodiscard]] Why why_namespace(const std::string& type) const;
   [[nodiscard]] static Why standard(std::string reason);
 
  private:

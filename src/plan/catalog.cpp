@@ -70,6 +70,7 @@ template <> constexpr Entry row<SetExecLabel> = {"set-exec-label", P::lsm, "/pro
 template <> constexpr Entry row<LimitBoundingSet> = {"limit-bounding-set", P::capabilities, "prctl(PR_CAPBSET_DROP)", "capabilities(7)", {}, container_root};
 template <> constexpr Entry row<SetUser> = {"set-user", P::process, "setresuid", "credentials(7)", {}, container_root};
 template <> constexpr Entry row<SetCapabilities> = {"set-capabilities", P::capabilities, "capset", "capabilities(7)", {4, 3}, none};
+template <> constexpr Entry row<DieWithCaller> = {"die-with-caller", P::process, "prctl(PR_SET_PDEATHSIG)", "prctl(2)", {}, none};
 template <> constexpr Entry row<NoNewPrivileges> = {"no-new-privileges", P::no_new_privs, "prctl(PR_SET_NO_NEW_PRIVS)", "prctl(2)", {3, 5}, none};
 template <> constexpr Entry row<LoadSeccomp> = {"load-seccomp", P::seccomp, "seccomp", "seccomp(2)", {3, 17}, none};
 template <> constexpr Entry row<ChangeDirectory> = {"change-directory", P::process, "chdir", "chdir(2)", {}, none};

@@ -333,6 +333,7 @@ std::string say(const SetCapabilities& a) {
   return held + "; " + set("inheritable", a.inheritable) + "; " + set("ambient", a.ambient);
 }
 
+std::string say(const DieWithCaller&) { return "have the kernel end the container when its caller ends"; }
 std::string say(const NoNewPrivileges&) {
   return "gain no privilege by execve, whatever the file (no_new_privs)";
 }

@@ -58,6 +58,7 @@ struct HostFacts {
   KernelVersion kernel;
   uint32_t uid = 0, gid = 0;
   std::string user, home;
+  std::vector<uint32_t> other_groups;  // the caller's, beside gid
   // CAP_SYS_ADMIN in the user namespace that owns this machine's mounts: root in the ordinary sense.
   bool privileged = false;
   // CAP_SYS_ADMIN in the caller's own user namespace, whichever that is: what a rootless engine has that runs its

@@ -147,6 +147,11 @@ Planned check_device_rules(const Builder& b) {
     const auto field = fmt::format("linux.resources.devices[{}]", i);
     if (!entry.type.empty() && entry.type != "a" && entry.type != "b" && entry.type != "c")
       return refuse(field + ".type", fmt::format("\"{}\" is none of a, b and c", entry.type));
+    // MAJOR and MINOR of linux/kdev_t.h: 12 and 20 bits; -1 is any.
+    if (entry.major.value_or(0) < -1 || entry.major.value_or(0) > 0xfff)
+      return refuse(field + ".major", fmt::format("{} is no major number: 0 to 4095", *entry.major));
+    if (entry.minor.value_or(0) < -1 || entry.minor.value_or(0) > 0xfffff)
+      return refuse(field + ".minor", fmt::format("{} is no minor number: 0 to 1048575", *entry.minor));
     if (entry.access.find_first_not_of("rwm") != std::string::npos)
       return refuse(field + ".access", fmt::format("\"{}\" holds more than r, w and m", entry.access));
   }
@@ -166,6 +171,11 @@ Planned plan_cgroup(Builder& b) {
   auto writes = convert_resources(b);
   if (!writes) return std::unexpected(std::move(writes).error());
   const auto& cgroup = b.facts.cgroup;
+  // Without its controller nothing is limited, and that was asked for.
+  std::erase_if(*writes, [&](const CgroupWrite& write) {
+    return write.value == "max" && !write.controller.empty() &&
+           std::ranges::find(cgroup.controllers, write.controller) == cgroup.controllers.end();
+  });
 
   Strings controllers;
   for (const auto& write : *writes) {

@@ -56,6 +56,8 @@ class HostImage {
       return refuse("linux.namespaces",
                     "the image host needs a new user namespace: without one the container's "
                     "root would be the host's, with the host's own files before it");
+    CLOCHE_PLAN(check_ids(b_.os.uidMappings, b_.facts.subuids, "uid"));
+    CLOCHE_PLAN(check_ids(b_.os.gidMappings, b_.facts.subgids, "gid"));
     if (root_.scratch.empty() || !root_.scratch.starts_with('/'))
       return refuse("root", "the image host needs an absolute path for its scratch directory");
     for (const auto& path : root_.shown)
@@ -76,6 +78,31 @@ class HostImage {
   }
 
  private:
+  // Root may map any id; but whose ids the container has, his files it can read. A user's map is the kernel's and
+  // newuidmap's to refuse.
+  [[nodiscard]] Planned check_ids(const std::vector<spec::IDMapping>& map, const std::vector<IdRange>& given,
+                                  const char* kind) const {
+    if (!b_.facts.privileged) return {};
+    for (const auto& line : map) {
+      const uint64_t end = uint64_t{line.hostID} + line.size;
+      if (std::ranges::any_of(given, [&](const IdRange& range) {
+            return line.hostID >= range.first && end <= uint64_t{range.first} + range.count;
+          }))
+        continue;
+      std::string mine;
+      for (const IdRange& range : given)
+        mine += fmt::format("{}{}-{}", mine.empty() ? "" : ", ", range.first,
+                            uint64_t{range.first} + range.count - 1);
+      return refuse(
+          fmt::format("linux.{}Mappings", kind),
+          fmt::format("the host's {0}s {1}-{2} are not all subordinate ones, and with the image host "
+                      "the container could read their owners' files: map {0}s of {3} (a line for root "
+                      "in /etc/sub{0} gives others)",
+                      kind, line.hostID, end - 1, mine.empty() ? "none" : mine));
+    }
+    return {};
+  }
+
   void attach(std::string id, Action action, Why why) {
     mounts_.attach.push_back(inside(std::move(id), std::move(action), std::move(why)));
   }

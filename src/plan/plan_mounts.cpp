@@ -148,14 +148,21 @@ Planned plan_bind(Builder& b, const Wanted& wanted, MountPlan& mounts) {
                  .recursive_cleared = options.recursive_cleared};
   if (bind.propagation.empty()) bind.propagation = options.recursive ? "rprivate" : "private";
   const bool idmap = options.idmap != MountOptions::Idmap::none || !mount.uidMappings.empty();
-  if (idmap || b.opens_for_container()) {
+  const bool shared = asks_for(bind.propagation, "shared");
+  if (shared && b.user_namespace())
+    return refuse(
+        field + ".options",
+        fmt::format("\"{}\" would have mounts made inside appear on the host, which a user namespace "
+                    "cannot: use rslave, which shows the host's mounts inside",
+                    bind.propagation));
+  if (idmap || shared || b.opens_for_container()) {
     bind.slot = "source:" + target;
     for (int count = 2; std::ranges::any_of(
              mounts.open, [&](const Step& s) { return std::get<OpenTree>(s.action).slot == bind.slot; });
          ++count)
       bind.slot = fmt::format("source:{}#{}", target, count);
     mounts.open.push_back(step(Side::host, "open-tree:" + target,
-                               OpenTree{source, bind.slot, options.recursive}, b.why(field)));
+                               OpenTree{source, bind.slot, options.recursive, shared}, b.why(field)));
     if (idmap)
       mounts.idmap.push_back(step(Side::host, "idmap:" + target,
                                   IdmapTree{.slot = bind.slot,
@@ -225,14 +232,12 @@ std::expected<std::string, Refusal> namespace_propagation(const Builder& b) {
                   fmt::format("\"{}\" is none of private, slave, shared and unbindable "
                               "(with or without a leading r)",
                               wanted));
-  bool slave = asks_for(wanted, "slave"), shared = asks_for(wanted, "shared");
+  bool slave = asks_for(wanted, "slave");
   for (const auto& mount : b.spec.mounts)
-    for (const auto& option : mount.options) {
-      slave = slave || asks_for(option, "slave");
-      shared = shared || asks_for(option, "shared");
-    }
-  // A bind mount can only stay a peer, or follow, of what is still one here.
-  return shared ? "shared" : slave ? "slave" : "private";
+    for (const auto& option : mount.options) slave = slave || asks_for(option, "slave");
+  // A bind mount can only follow what is followed here. Never shared: the new root is mounted on "/", and as a peer of
+  // the host's "/" it would cover that too. What is to stay a peer is opened before (plan_bind).
+  return slave ? "slave" : "private";
 }
 
 Planned plan_root(Builder& b, MountPlan& mounts) {
@@ -252,10 +257,7 @@ Planned plan_root(Builder& b, MountPlan& mounts) {
     return refuse("root.path", "the root file system needs an absolute path");
   if (bundle.path == "/")
     return refuse("root.path", "the host's own root cannot be a container's: use the image host");
-  BindRoot root{.path = bundle.path,
-                .propagation = *propagation == "private" ? "rprivate"
-                               : *propagation == "slave" ? "rslave"
-                                                         : ""};
+  BindRoot root{.path = bundle.path, .propagation = *propagation == "slave" ? "rslave" : "rprivate"};
   if (b.opens_for_container()) {
     root.slot = "rootfs";
     mounts.open.push_back(

@@ -186,6 +186,13 @@ Planned check_namespaces(Builder& b) {
     return refuse(
         b.spec.hostname.empty() ? "domainname" : "hostname",
         "without a uts namespace this would rename the host: add {\"type\": \"uts\"} to linux.namespaces");
+  // __NEW_UTS_LEN of linux/utsname.h.
+  constexpr size_t kLongestName = 64;
+  for (const auto& [field, name] :
+       {std::pair("hostname", &b.spec.hostname), {"domainname", &b.spec.domainname}})
+    if (name->size() > kLongestName)
+      return refuse(field, fmt::format("a name of {} characters is too long: the kernel takes at most {}",
+                                       name->size(), kLongestName));
   CLOCHE_PLAN(check_time(b));
   return check_sysctls(b);
 }
@@ -209,6 +216,13 @@ Planned plan_clone(Builder& b) {
   const bool must_deny = !b.admin() && *gid_writer == "direct";
   b.setgroups_denied = b.setgroups_denied || must_deny;
   CLOCHE_PLAN(check_groups(b));
+  if (must_deny && !b.facts.other_groups.empty())
+    b.note(
+        "groups",
+        fmt::format(
+            "the caller's other groups ({}) stay: with a single-id map the kernel lets nobody drop them, so "
+            "files that they may read can be read inside (subordinate ids, /etc/subuid, avoid that)",
+            fmt::join(b.facts.other_groups, ", ")));
   if (must_deny)
     b.host("setgroups-deny", DenySetgroups{},
            Builder::standard("an unprivileged gid map is refused before it is done"));
@@ -220,19 +234,19 @@ Planned plan_clone(Builder& b) {
 Planned plan_entering(Builder& b) {
   for (const std::string type : kJoined)
     if (const auto wish = b.name_space(type); wish.joined())
-      b.container("join:" + type, JoinNamespace{type, wish.path}, b.why("linux.namespaces"));
+      b.container("join:" + type, JoinNamespace{type, wish.path}, b.why_namespace(type));
   if (b.user_namespace())
     b.container("become-root", BecomeRoot{.clear_groups = !b.setgroups_denied},
                 Builder::standard("uid 0 of the user namespace owns what is made next"));
   if (b.name_space("cgroup").is_new())
-    b.container("unshare:cgroup", UnshareNamespace{"cgroup"}, b.why("linux.namespaces"));
+    b.container("unshare:cgroup", UnshareNamespace{"cgroup"}, b.why_namespace("cgroup"));
   if (b.name_space("time").is_new()) {
     const auto offset = [&](const char* clock) {
       const auto found = b.os.timeOffsets.find(clock);
       return found == b.os.timeOffsets.end() ? spec::TimeOffset{} : found->second;
     };
     b.container("time-offsets", EnterTimeNamespace{offset("monotonic"), offset("boottime")},
-                b.why(b.os.timeOffsets.empty() ? "linux.namespaces" : "linux.timeOffsets"));
+                b.os.timeOffsets.empty() ? b.why_namespace("time") : b.why("linux.timeOffsets"));
   }
   return {};
 }

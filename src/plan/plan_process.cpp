@@ -275,6 +275,9 @@ Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
                       .set_groups = wish.set_groups},
               b.why(wish.field + ".user"));
   b.container("capabilities", std::move(sets), caps_why);
+  if (b.request.die_with_caller)
+    b.container("die-with-caller", DieWithCaller{},
+                Builder::standard("nobody would find the container later"));
   if (p.noNewPrivileges) {
     b.container("no-new-privs", NoNewPrivileges{}, b.why(wish.field + ".noNewPrivileges"));
     plan_seccomp(b, wish);

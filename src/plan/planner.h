@@ -34,6 +34,7 @@ struct Request {
   // Says for a field of `spec` that it came from a flag or a default, not from a config: field -> Why.
   std::map<std::string, Why> provenance;
   bool default_seccomp = false;  // the filter compiled at build time, when spec.linux.seccomp is absent
+  bool die_with_caller = false;  // a foreground run that nobody could find later
   bool await_start = false;  // `create`
   bool init = false;  // --init
   bool loopback = true;  // bring lo up in a new network namespace

@@ -197,16 +197,22 @@ class Conversion {
       const auto controller = file.substr(0, dot);
       // Whoever may write these decides who is in the cgroup and who may change it: that is the engine's.
       if (file == "cgroup.procs" || file == "cgroup.threads" || file == "cgroup.kill" ||
-          file == "cgroup.subtree_control")
+          file == "cgroup.freeze" || file == "cgroup.subtree_control")
         return refuse("linux.resources." + field, fmt::format("{} is no setting but an action", file));
       // One line per device: a line for another device stays.
-      const bool keyed = file == "io.max" || file == "io.weight" || file == "rdma.max";
+      const bool keyed =
+          file == "io.max" || file == "io.weight" || file == "io.latency" || file == "rdma.max";
       const bool replaced =
           !keyed && std::erase_if(writes_, [&](const auto& w) { return w.file == file; }) > 0;
       if (replaced)
         b_.note(file,
                 fmt::format("linux.resources.unified has the last word over the field that sets {}", file));
-      write(controller == "cgroup" ? "" : controller.c_str(), file, value, field);
+      // The kernel reads one device's line from one write.
+      for (size_t at = 0; at <= value.size();) {
+        const size_t end = keyed ? std::min(value.find('\n', at), value.size()) : value.size();
+        write(controller == "cgroup" ? "" : controller.c_str(), file, value.substr(at, end - at), field);
+        at = end + 1;
+      }
     }
     return {};
   }

@@ -115,9 +115,9 @@ bool ScriptWriter::is_early(size_t index) const {
   const bool last =
       std::holds_alternative<SetUser>(action) || std::holds_alternative<ChangeDirectory>(action) ||
       std::holds_alternative<CloseDescriptors>(action) || std::holds_alternative<ResetSignals>(action) ||
-      std::holds_alternative<SetExecLabel>(action) || primitive == Primitive::capabilities ||
-      primitive == Primitive::no_new_privs || primitive == Primitive::seccomp ||
-      primitive == Primitive::exec || primitive == Primitive::hook;
+      std::holds_alternative<DieWithCaller>(action) || std::holds_alternative<SetExecLabel>(action) ||
+      primitive == Primitive::capabilities || primitive == Primitive::no_new_privs ||
+      primitive == Primitive::seccomp || primitive == Primitive::exec || primitive == Primitive::hook;
   return !last;
 }
 

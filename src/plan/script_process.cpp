@@ -236,6 +236,11 @@ void ScriptWriter::emit(const SetCapabilities& a) {
   }
 }
 
+void ScriptWriter::emit(const DieWithCaller&) {
+  setpriv_.emplace_back("--pdeathsig=KILL");
+  line("# with setpriv, in the last command");
+}
+
 void ScriptWriter::emit(const NoNewPrivileges&) {
   setpriv_.emplace_back("--no-new-privs");
   line("# with setpriv, in the last command");

@@ -89,6 +89,7 @@ class ScriptWriter {
   void emit(const LimitBoundingSet&);
   void emit(const SetUser&);
   void emit(const SetCapabilities&);
+  void emit(const DieWithCaller&);
   void emit(const NoNewPrivileges&);
   void emit(const LoadSeccomp&);
   void emit(const ChangeDirectory&);

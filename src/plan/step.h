@@ -130,8 +130,9 @@ BOOST_DESCRIBE_STRUCT(SetPropagation, (), (propagation))
 struct OpenTree {
   std::string path, slot;
   bool recursive = false;
+  bool peer = false;  // stays a peer of the host's mounts (shared): else what is mounted inside stays inside
 };
-BOOST_DESCRIBE_STRUCT(OpenTree, (), (path, slot, recursive))
+BOOST_DESCRIBE_STRUCT(OpenTree, (), (path, slot, recursive, peer))
 
 // An id-mapped mount (Linux 5.12): the tree in `slot` shows its files' ids shifted by the maps, or by the
 // container's own user namespace when they are empty.
@@ -304,6 +305,10 @@ struct SetCapabilities {
   Strings effective, permitted, inheritable, ambient;
 };
 BOOST_DESCRIBE_STRUCT(SetCapabilities, (), (effective, permitted, inheritable, ambient))
+// The kernel ends the process when the one that made it ends, however that ends: PR_SET_PDEATHSIG. After the ids and
+// rights are set, which would clear it.
+struct DieWithCaller {};
+BOOST_DESCRIBE_STRUCT(DieWithCaller, (), ())
 struct NoNewPrivileges {};
 BOOST_DESCRIBE_STRUCT(NoNewPrivileges, (), ())
 // `profile`: "default" is the filter compiled at build time; "config" is `filter`, compiled by libseccomp before
@@ -352,8 +357,8 @@ using Action =
                  ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
                  LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
-                 SetUser, SetCapabilities, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
-                 RunHooks, AwaitStart, FindCommand, Execute>;
+                 SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
+                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute>;
 
 // Where a step comes from.
 struct Why {

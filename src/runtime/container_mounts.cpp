@@ -110,8 +110,8 @@ sys::Result<> ContainerSide::act(const plan::BindMount& step) {
   CLOCHE_TRY_ASSIGN(attributes, setattr_for(step.attributes, step.cleared));
   CLOCHE_TRY_ASSIGN(bits, propagation_bits(step.propagation));
   attributes.propagation = bits;
-  if (!step.recursive_attributes.empty()) {
-    CLOCHE_TRY_ASSIGN(recursive, setattr_for(step.recursive_attributes, {}));
+  if (!step.recursive_attributes.empty() || !step.recursive_cleared.empty()) {
+    CLOCHE_TRY_ASSIGN(recursive, setattr_for(step.recursive_attributes, step.recursive_cleared));
     CLOCHE_TRY(sys::set_mount_attributes(tree, recursive, true));
   }
   CLOCHE_TRY_ASSIGN(target, target_for(tree, step.target));

@@ -154,6 +154,13 @@ sys::Result<> ContainerSide::act(const plan::SetCapabilities& step) {
   return kernel::set_ambient(capability_set(step.ambient));
 }
 
+// Whoever ended before the call is not noticed by the kernel.
+sys::Result<> ContainerSide::act(const plan::DieWithCaller&) {
+  CLOCHE_TRY(sys::process_control(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, "PR_SET_PDEATHSIG, SIGKILL"));
+  if (host_.alone()) return sys::fail_because("the caller is gone");
+  return {};
+}
+
 sys::Result<> ContainerSide::act(const plan::NoNewPrivileges&) {
   return sys::process_control(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, "PR_SET_NO_NEW_PRIVS, 1");
 }

@@ -74,6 +74,7 @@ class ContainerSide {
   sys::Result<> act(const plan::LimitBoundingSet& step);
   sys::Result<> act(const plan::SetUser& step);
   sys::Result<> act(const plan::SetCapabilities& step);
+  sys::Result<> act(const plan::DieWithCaller& step);
   sys::Result<> act(const plan::NoNewPrivileges& step);
   sys::Result<> act(const plan::LoadSeccomp& step);
   sys::Result<> act(const plan::ChangeDirectory& step);

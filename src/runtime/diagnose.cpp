@@ -108,6 +108,9 @@ Diagnosis by_action(const plan::Plan& plan, const StepFailure& failure, const pl
   if (const auto* sysctl = std::get_if<plan::WriteSysctl>(&action)) return about_sysctl(*sysctl, code);
   if (std::holds_alternative<plan::FindCommand>(action) || std::holds_alternative<plan::Execute>(action))
     return about_command(error);
+  if (std::holds_alternative<plan::EnterTimeNamespace>(action) && code == ERANGE)
+    return {"the offset would move a clock below zero or beyond its range",
+            "choose one that keeps it above zero: /proc/uptime shows how far it is"};
   if (const auto* limit = std::get_if<plan::SetRlimit>(&action); limit != nullptr && code == EPERM)
     return {fmt::format("the hard limit {} is above this process's own, and only CAP_SYS_RESOURCE on the "
                         "host can raise it",

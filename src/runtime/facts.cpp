@@ -51,6 +51,11 @@ void gather_ids(plan::HostFacts& facts) {
   const auto user = find_user(read_or_empty("/etc/passwd"), facts.uid);
   const char* home = std::getenv("HOME");
   facts.user = user.name;
+  std::array<gid_t, 65536 / sizeof(gid_t)> groups{};
+  const int count = getgroups(static_cast<int>(groups.size()), groups.data());
+  for (int i = 0; i < count; ++i)
+    if (groups[static_cast<size_t>(i)] != facts.gid)
+      facts.other_groups.push_back(groups[static_cast<size_t>(i)]);
   facts.home = !user.home.empty() ? user.home : home != nullptr ? home : "";
   const auto uids = read_or_empty("/etc/subuid"), gids = read_or_empty("/etc/subgid");
   if (facts.privileged) {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -41,6 +43,19 @@ bool write_all(int to, const char* bytes, size_t count) {
   return true;
 }
 
+// A process that calls PTRACE_TRACEME makes its parent its tracer: it stops at its next signal and would stay so.
+void release_if_traced(pid_t pid) {
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOHANG) == 0 && info.si_pid == pid) {
+    if (info.si_code == CLD_TRAPPED)
+      ::ptrace(PTRACE_DETACH, pid, nullptr,
+               info.si_status == SIGTRAP ? 0L : static_cast<long>(info.si_status));
+    info = {};
+  }
+}
+
+bool asks_to_end(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGQUIT; }
+
 enum class Pumped { some, nothing, end };
 Pumped pump(int from, int to) {
   std::array<char, 16384> bytes{};
@@ -59,8 +74,9 @@ void copy_window_size(const sys::Fd& terminal) {
 
 }  // namespace
 
-sys::Result<Foreground> Foreground::prepare() {
-  const sigset_t set = forwarded();
+sys::Result<Foreground> Foreground::prepare(int patience) {
+  sigset_t set = forwarded();
+  sigaddset(&set, SIGCHLD);
   sigset_t before;
   if (::sigprocmask(SIG_BLOCK, &set, &before) != 0) return sys::fail(errno, "sigprocmask(SIG_BLOCK)");
   const int raw = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -69,12 +85,14 @@ sys::Result<Foreground> Foreground::prepare() {
     ::sigprocmask(SIG_SETMASK, &before, nullptr);
     return sys::fail(code, "signalfd()");
   }
-  return Foreground(sys::Fd(raw), before);
+  return Foreground(sys::Fd(raw), before, patience);
 }
 
 Foreground::Foreground(Foreground&& other) noexcept
     : signals_(std::move(other.signals_)),
       before_(other.before_),
+      patience_(other.patience_),
+      requests_(other.requests_),
       active_(std::exchange(other.active_, false)),
       mode_(std::exchange(other.mode_, {})) {}
 
@@ -83,8 +101,7 @@ Foreground::~Foreground() {
   if (active_) ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
-void Foreground::take_terminal(const sys::Fd& terminal) {
-  copy_window_size(terminal);
+void Foreground::take_terminal() {
   termios mode{};
   if (::tcgetattr(STDIN_FILENO, &mode) != 0) return;
   mode_ = mode;
@@ -92,14 +109,18 @@ void Foreground::take_terminal(const sys::Fd& terminal) {
   ::tcsetattr(STDIN_FILENO, TCSADRAIN, &mode);
 }
 
-void Foreground::forward_signals(const sys::Fd& pidfd, const sys::Fd& terminal) {
+void Foreground::forward_signals(pid_t pid, const sys::Fd& pidfd, const sys::Fd& terminal) {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     const int signal = static_cast<int>(info.ssi_signo);
-    if (signal == SIGWINCH && terminal.valid())
+    if (signal == SIGCHLD)
+      release_if_traced(pid);
+    else if (signal == SIGWINCH && terminal.valid())
       copy_window_size(terminal);
     else if (signal == SIGTSTP && !terminal.valid())
       ::raise(SIGSTOP);  // the shell's ^Z stops this process; the container goes on
+    else if (asks_to_end(signal) && ++requests_ == patience_)
+      (void)sys::signal_process(pidfd, SIGKILL);
     else
       (void)sys::signal_process(pidfd, signal);
   }
@@ -108,7 +129,8 @@ void Foreground::forward_signals(const sys::Fd& pidfd, const sys::Fd& terminal) 
 sys::Result<sys::Ending> Foreground::stand_by(pid_t pid, const sys::Fd& pidfd, const sys::Fd& terminal,
                                               bool interactive) {
   if (terminal.valid()) {
-    take_terminal(terminal);
+    copy_window_size(terminal);
+    if (interactive) take_terminal();
     ::fcntl(terminal.get(), F_SETFL, O_RDWR | O_NONBLOCK);
   }
   enum { kEnded, kSignals, kOutput, kInput };
@@ -120,7 +142,7 @@ sys::Result<sys::Ending> Foreground::stand_by(pid_t pid, const sys::Fd& pidfd, c
       .fd = terminal.valid() && interactive ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0};
   for (;;) {
     if (::poll(watched.data(), watched.size(), -1) < 0 && errno != EINTR) return sys::fail(errno, "poll()");
-    if (watched[kSignals].revents != 0) forward_signals(pidfd, terminal);
+    if (watched[kSignals].revents != 0) forward_signals(pid, pidfd, terminal);
     if (watched[kOutput].revents != 0 && pump(terminal.get(), STDOUT_FILENO) == Pumped::end)
       watched[kOutput].fd = -1;
     if (watched[kInput].revents != 0 && pump(STDIN_FILENO, terminal.get()) == Pumped::end) {

@@ -94,8 +94,8 @@ sys::Result<> HostSide::act(const plan::LimitDevices& step) {
 
 sys::Result<> HostSide::act(const plan::OpenTree& step) {
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, step.path, step.recursive));
-  // A copy of a shared mount is shared: what the container mounts in it must not come back to the host.
-  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_SLAVE}, true));
+  // A copy of a shared mount is shared: what the container mounts in it must not come back to the host unasked.
+  if (!step.peer) CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_SLAVE}, true));
   prepared_.trees[step.slot] = std::move(tree);
   return {};
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "sys/error.h"
 
@@ -42,6 +43,8 @@ class RecordMemory {
   static sys::Result<RecordMemory> map();
   RecordMemory(RecordMemory&& other) noexcept;
   RecordMemory& operator=(RecordMemory&&) = delete;
+  RecordMemory(const RecordMemory&) = delete;
+  RecordMemory& operator=(const RecordMemory&) = delete;
   ~RecordMemory();
   [[nodiscard]] SharedRecord& get() const { return *record_; }
 
@@ -64,7 +67,7 @@ template <class Perform>
 sys::Result<> recorded(SharedRecord& record, uint32_t index, Perform&& perform) {
   const uint64_t began_at = stopwatch();
   begin_step(record, index);
-  sys::Result<> result = perform();
+  sys::Result<> result = std::forward<Perform>(perform)();
   end_step(record, index, began_at, result);
   return result;
 }

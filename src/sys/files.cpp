@@ -234,6 +234,16 @@ Result<> duplicate_to(const Fd& file, int number) {
   return outcome(raw_call(SYS_dup3, file.get(), number, 0), call);
 }
 
+Result<> fill_standard_descriptors() {
+  for (int number = 0; number <= 2; ++number) {
+    if (raw_call(SYS_fcntl, number, F_GETFD) >= 0) continue;
+    // The lowest free number is this one.
+    CLOCHE_TRY(outcome(raw_call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR),
+                       [] { return std::string("openat(AT_FDCWD, \"/dev/null\", O_RDWR)"); }));
+  }
+  return {};
+}
+
 Result<> change_directory(const Fd& directory) {
   return outcome(raw_call(SYS_fchdir, directory.get()),
                  [&] { return fmt::format("fchdir({})", directory.get()); });

@@ -59,6 +59,8 @@ Result<> close_range_from(unsigned first, bool only_mark_cloexec = false);
 Result<Fd> duplicate(const Fd& file);
 // dup2 to a fixed number, without close-on-exec there: for descriptors 0, 1 and 2.
 Result<> duplicate_to(const Fd& file, int number);
+// Opens /dev/null on each of descriptors 0, 1 and 2 that is closed: what is opened next would be taken for it.
+Result<> fill_standard_descriptors();
 Result<> change_directory(const Fd& directory);
 // memfd_create(2), sealed against every change after `content` is in it.
 Result<Fd> sealed_memory_file(const char* name, std::string_view content);

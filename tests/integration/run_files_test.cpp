@@ -192,5 +192,23 @@ TEST_F(RunMounts, KernelInterfacesAreCoveredOrReadOnly) {
   EXPECT_EQ(run_box({"--mask", "/etc/hostname"}, "cat /etc/hostname").out, "");
 }
 
+TEST_F(RunMounts, WordsThatAreNoBooleansAreRefused) {
+  for (const char* word : {"readonly=yes", "ro=maybe", "rro=on"}) {
+    const Outcome outcome =
+        run_box({"--mount", "type=bind,source=" + scratch() + ",target=/x," + word}, "echo ran");
+    EXPECT_EQ(outcome.exit_code, 125) << word;
+    EXPECT_TRUE(outcome.err.contains("true or false")) << outcome.err;
+  }
+}
+
+// A user namespace cannot hand its mounts out to the host.
+TEST_F(RunMounts, SharedIsRefused) {
+  for (const char* word : {"shared", "rshared"}) {
+    const Outcome outcome = run_box({"-v", scratch() + ":/x:" + word}, "echo ran");
+    EXPECT_EQ(outcome.exit_code, 125) << outcome.describe();
+    EXPECT_TRUE(outcome.err.contains("-v " + scratch())) << outcome.err;
+  }
+}
+
 }  // namespace
 }  // namespace cloche::test

@@ -91,6 +91,55 @@ TEST_F(RunProcess, HoldsThreeDescriptors) {
   EXPECT_EQ(run(command).out, "0\n1\n2\n3\n");
 }
 
+// kill -9 gives nobody time to clean up; the kernel ends the container.
+TEST_F(RunProcess, EndsWithItsCaller) {
+  Running running(box({"-i"}, "echo running; cat; sleep 1000"));
+  ASSERT_TRUE(running.wait_for_output("running\n")) << running.so_far().describe();
+  const std::string inside = fmt::format("pgrep -P {} >/dev/null", running.pid());
+  ASSERT_TRUE(shell(inside).ok());
+  running.signal(SIGKILL);
+  running.finish();
+  // What is left on disk and in the cgroup tree goes with the next run; LeaksNothing sees that no process is there.
+  EXPECT_EQ(run_box({}, "echo swept").out, "swept\n");
+}
+
+TEST_F(RunProcess, LeavesNoProcessBehindInASharedPidNamespace) {
+  CLOCHE_NEEDS(needs::test_user());
+  TestUser& user = TestUser::get();
+  const Outcome outcome = user.run({.argv = {program("cloche"), "run", "--pid", "host", "host", "--", "sh",
+                                             "-c", "sleep 1000 & (sleep 1000 &) ; exit 3"}});
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.describe();
+}
+
+// A process that asks to be traced by its parent, which is Cloche, stops at its next signal.
+TEST_F(RunProcess, ATracedCommandDoesNotHangTheCaller) {
+  CLOCHE_NEEDS(needs::program("python3"));
+  const Outcome outcome =
+      run_box({},
+              "exec python3 -c 'import ctypes, os, signal; c = ctypes.CDLL(None); c.ptrace(0, 0, 0, 0); "
+              "signal.signal(signal.SIGUSR1, lambda *_: os._exit(7)); os.kill(os.getpid(), signal.SIGUSR1); "
+              "import time; time.sleep(1000)'");
+  EXPECT_EQ(outcome.exit_code, 7) << outcome.describe();
+}
+
+TEST_F(RunProcess, TheThirdRequestToEndIsAnOrder) {
+  Running running(box({}, "trap '' INT QUIT TERM; echo running; exec sleep 1000"));
+  ASSERT_TRUE(running.wait_for_output("running\n"));
+  // Different ones: what is pending already is not counted twice.
+  for (const int signal : {SIGINT, SIGQUIT, SIGTERM}) running.signal(signal);
+  EXPECT_EQ(running.finish().exit_code, 137);
+}
+
+TEST_F(RunProcess, ClosedStandardDescriptorsAreDevNull) {
+  Command command;
+  command.argv = {"sh", "-c",
+                  "exec " + program("cloche") +
+                      " run host -- sh -c 'readlink /proc/self/fd/0; exec ls /proc/self/fd >&2'" +
+                      " 0<&- 9>&1 1>&-"};
+  const Outcome outcome = run(command);
+  EXPECT_EQ(outcome.err, "0\n1\n2\n3\n") << outcome.describe();
+}
+
 TEST_F(RunProcess, Environment) {
   std::ofstream(scratch() + "/env") << "# comment\nFROM_FILE=a b\n\nTAKEN\nOVER=file\n";
   Command command = box({"--name", "bell", "--env-file", scratch() + "/env", "-e", "OVER=flag", "-e", "ALSO"},

@@ -55,6 +55,17 @@ TEST_F(RuntimeInside, AUserNamespaceWithMaps) {
   EXPECT_EQ(outcome.out, "0\n         0     700000      65536\n         0     700000      65536\n");
 }
 
+// As many lines as the kernel takes.
+TEST_F(RuntimeInside, AUserNamespaceWithAMapOf340Lines) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sh", "-c", "busybox wc -l < /proc/self/uid_map"});
+  box.map_ids(1000, 64);
+  auto& map = box.config.linux_->uidMappings;
+  map.front().size = 1;
+  for (uint32_t i = 1; i < 340; ++i) map.push_back({.containerID = i, .hostID = 1000 + 2 * i, .size = 1});
+  EXPECT_EQ(run(box).out, "340\n");
+}
+
 TEST_F(RuntimeInside, JoinedNamespaces) {
   CLOCHE_NEEDS(needs::root());
   auto first = bundle({"sleep", "1000"}, "first");
@@ -192,6 +203,36 @@ TEST_F(RuntimeInside, TheViewIsThatOfOthers) {
               "")
         << argv[0];
   }
+}
+
+// In a mount namespace of the test's own whose mounts are shared, as systemd makes them.
+TEST_F(RuntimeInside, ASharedMountReachesTheHostAndNothingElseDoes) {
+  CLOCHE_NEEDS(needs::root());
+  const std::string shared = scratch() + "/shared";
+  std::filesystem::create_directory(shared);
+  auto box = bundle({"busybox", "mount", "-t", "tmpfs", "inside", "/shared"});
+  box.config.mounts.push_back({.destination = "/shared",
+                               .type = "bind",
+                               .source = shared,
+                               .options = {"rbind", "rshared"},
+                               .uidMappings = {},
+                               .gidMappings = {}});
+  box.config.linux_->rootfsPropagation = "shared";
+  for (auto* set : {&box.config.process->capabilities->bounding, &box.config.process->capabilities->effective,
+                    &box.config.process->capabilities->permitted})
+    set->push_back("CAP_SYS_ADMIN");
+  box.write();
+  std::string line;
+  for (const std::string& word : command({"run", "--bundle", box.path(), "box"})) line += word + " ";
+  const Outcome outcome =
+      test::run({.argv = {"unshare", "--mount", "--propagation", "shared", "sh", "-c",
+                          "mount -t tmpfs outside " + shared + " && mount --make-shared " + shared +
+                              " && findmnt -rno TARGET | sort >" + scratch() + "/before && " + line +
+                              " && findmnt -rno TARGET | sort | diff " + scratch() + "/before -"}});
+  // The container's process has ended, and its mount with its mount namespace? No: the host's copy stays.
+  EXPECT_TRUE(outcome.out.contains("> " + shared)) << outcome.describe();
+  EXPECT_FALSE(outcome.out.contains("> /proc")) << outcome.describe();
+  EXPECT_FALSE(outcome.out.contains("> /\n")) << outcome.describe();
 }
 
 }  // namespace

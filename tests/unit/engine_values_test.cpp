@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <limits>
 
 #include "engine/process_options.h"
@@ -101,10 +102,14 @@ TEST(Values, Volumes) {
   EXPECT_EQ(plain.destination, "/b");
   EXPECT_THAT(plain.options, ElementsAre("rbind"));
   EXPECT_THAT(parse_volume("/a:/b:ro,bind").value().options, ElementsAre("ro", "bind"));
-  for (const char* text : {"", ":", "::", "/a", "/a:", ":/b", "a:/b", "./a:/b", "/a:b", "/a:/", "/a://",
+  for (const char* text : {"", ":", "::", "/a", "/a:", ":/b", "a:/b", ".a:/b", "/a:b", "/a:/", "/a://",
                            "/a:/b:", "/a:/b:ro,", "/a:/b:rw:ro", "/a:/b:nonsense"})
     EXPECT_FALSE(parse_volume(text)) << text;
-  EXPECT_THAT(parse_volume("data:/b").error(), HasSubstr("no absolute path"));
+  EXPECT_THAT(parse_volume("data:/b").error(), HasSubstr("named volumes"));
+  const auto here = std::filesystem::current_path();
+  EXPECT_EQ(parse_volume("./a/:/b").value().source, (here / "a").string());
+  EXPECT_EQ(parse_volume(".:/b").value().source, here.string());
+  EXPECT_EQ(parse_volume("../x:/b").value().source, (here.parent_path() / "x").string());
 }
 
 TEST(Values, Mounts) {

@@ -383,7 +383,26 @@ TEST(PlanMounts, OptionsAreSortedByWhatTheKernelCallsThem) {
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(second->recursive_cleared, Strings{"ro"});
   EXPECT_EQ(second->propagation, "rprivate");
-  EXPECT_EQ(find<SetPropagation>(*plan, "mount-propagation")->propagation, "shared");
+  // As peers of the host's the mounts made here would reach it: only what is shared on purpose stays one.
+  EXPECT_EQ(find<SetPropagation>(*plan, "mount-propagation")->propagation, "slave");
+  ASSERT_NE(find<OpenTree>(*plan, "open-tree:/b/c"), nullptr);
+  EXPECT_TRUE(find<OpenTree>(*plan, "open-tree:/b/c")->peer);
+  with_user_namespace(request, {{0, 100000, 65536}});
+  EXPECT_TRUE(says(refusal(request), {"mounts[1].options", "rshared", "rslave"}));
+}
+
+TEST(PlanImage, ContainsNoIdsButSubordinateOnes) {
+  auto request = basic();
+  request.root = HostRoot{.scratch = "/run/cloche/scratch", .shown = {}, .size = {}};
+  for (const auto& bad : {spec::IDMapping{0, 0, 1}, {0, 1000, 1}, {0, 524288, 65537}, {0, 524287, 2}}) {
+    auto wrong = request;
+    with_user_namespace(wrong, {bad});
+    EXPECT_TRUE(says(refusal(wrong), {"linux.uidMappings", "subordinate", "524288-589823"})) << bad.hostID;
+    os(wrong).uidMappings = {{0, 524288, 65536}};
+    EXPECT_TRUE(says(refusal(wrong), {"linux.gidMappings", "subordinate"})) << bad.hostID;
+  }
+  with_user_namespace(request, {{0, 524298, 10}, {10, 524288, 10}});
+  EXPECT_EQ(refusal(request), "planned");
 }
 
 TEST(PlanMounts, WhatWouldLoseItsMeaningIsRefused) {
