@@ -16,6 +16,7 @@
 #include "plan/explain.h"
 #include "plan/plan_json.h"
 #include "plan/script.h"
+#include "runtime/own_program.h"
 #include "sys/files.h"
 #include "version.h"
 
@@ -119,6 +120,7 @@ int main(int argc, char** argv) {
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
   std::signal(SIGCHLD, SIG_DFL);
   (void)cloche::sys::fill_standard_descriptors();
+  cloche::runtime::remember_arguments(argv);
   try {
     return cloche::cli::main_of(argc, argv);
   } catch (const std::exception& error) {  // out of memory, if anything

@@ -4,6 +4,7 @@
 
 #include "cli/runtime_commands.h"
 #include "runtime/exec.h"
+#include "runtime/own_program.h"
 #include "spec/read.h"
 
 namespace cloche::cli {
@@ -77,10 +78,14 @@ std::optional<std::string> set_options(const Invocation& invocation, runtime::Ex
 
 int perform_exec(const Invocation& invocation, RuntimeLog& log) {
   runtime::ExecOptions options{.id = invocation.arguments[0]};
+  // Processes of the container see this one as soon as it has joined, and may be allowed to trace it.
+  if (auto sealed = runtime::run_sealed(); !sealed)
+    return fail(log, "exec in", options.id, sealed.error(), kExecFailed);
   runtime::Report report;
   auto wrong = set_options(invocation, options);
   if (!wrong) wrong = set_process(invocation, options, report);
   if (wrong) return log.error(*wrong), kExecFailed;
+  close_callers_descriptors(options.preserve_fds);
   const auto status = runtime::exec(state_root(invocation), options, report);
   if (!status) return fail(log, "exec in", options.id, status.error(), kExecFailed);
   log.succeeded(report);

@@ -34,6 +34,7 @@ std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocati
     if (!count) return std::unexpected(count.error());
     options.preserve_fds = *count;
   }
+  close_callers_descriptors(options.preserve_fds);
   return options;
 }
 

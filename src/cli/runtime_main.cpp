@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "cli/runtime_commands.h"
+#include "runtime/own_program.h"
 #include "sys/files.h"
 
 namespace cloche::cli {
@@ -25,6 +26,8 @@ std::expected<uint32_t, std::string> number_of(std::string_view flag, std::strin
   if (failed == std::errc() && end == text.data() + text.size()) return number;
   return std::unexpected(fmt::format("{}: \"{}\" is not a number", flag, text));
 }
+
+void close_callers_descriptors(uint32_t preserve) { (void)sys::close_range_from(3 + preserve); }
 
 int fail(RuntimeLog& log, std::string_view verb, std::string_view id, const sys::Error& error, int status) {
   // An id that was refused may hold anything.
@@ -68,6 +71,7 @@ int main(int argc, char** argv) {
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).
   std::signal(SIGCHLD, SIG_DFL);
   (void)cloche::sys::fill_standard_descriptors();
+  cloche::runtime::remember_arguments(argv);
   const std::span<char* const> words(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0));
   // Nothing is buffered, and what static objects would do at the end costs every start its pages.
   try {

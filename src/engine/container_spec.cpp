@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 #include "engine/process_options.h"
@@ -104,9 +105,12 @@ class Builder {
     request_.root = plan::HostRoot{.scratch = facts_.runtime_dir + "/" + request_.id + "/scratch",
                                    .shown = options_.shown,
                                    .size = options_.scratch_size};
-    spec().hostname = !options_.hostname.empty() ? options_.hostname
-                      : !options_.name.empty()   ? options_.name
-                                                 : request_.id;
+    const auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '.'; };
+    if (!std::ranges::all_of(options_.hostname, fits) || options_.hostname.starts_with('-'))
+      return std::unexpected(fmt::format(
+          "--hostname {}: a host name is of letters, digits, - and . (hostname(7))", options_.hostname));
+    spec().hostname = !options_.hostname.empty() ? options_.hostname : request_.id;
+    std::ranges::replace(spec().hostname, '_', '-');
     if (!options_.hostname.empty())
       flag("hostname", "--hostname " + options_.hostname);
     else

@@ -14,6 +14,7 @@
 #include "runtime/facts.h"
 #include "runtime/foreground.h"
 #include "runtime/orphans.h"
+#include "runtime/own_program.h"
 #include "runtime/undo.h"
 #include "sys/files.h"
 
@@ -114,6 +115,8 @@ std::expected<Planned, std::string> plan_run(const RunOptions& options) {
   if (!facts) return std::unexpected(facts.error().message());
   auto request = make_request(options, options.name.empty() ? new_id() : options.name, *facts);
   if (!request) return std::unexpected(request.error());
+  if (plan::needs_sealed_program(request->spec) && !facts->sealed_program)
+    if (auto sealed = runtime::run_sealed(); !sealed) return std::unexpected(sealed.error().message());
   auto plan = plan::make_plan(*request, *facts);
   if (!plan) return std::unexpected(sentence_of(plan.error(), *request));
   note_missing_defaults(options, *facts, *plan);

@@ -2,39 +2,45 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <charconv>
 
 #include "engine/run.h"
 #include "engine/values.h"
 #include "plan/undo.h"
 #include "runtime/undo.h"
+#include "sys/call.h"
 #include "sys/files.h"
 
 namespace cloche::engine {
 namespace {
 
-// `run`: pid and start time of the engine's process, then what to undo, one a line.
+// `run`: what to undo, one a line.
 constexpr const char* kNote = "run";
+constexpr const char* kUnnamed = ".new-";
 constexpr int kMostTries = 16;
 
-// Field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine runs (proc_pid_stat(5)).
-std::string start_time(const std::string& pid) {
-  auto text = sys::read_file(AT_FDCWD, "/proc/" + pid + "/stat");
-  if (!text) return {};
-  const size_t name_end = text->rfind(") ");
-  if (name_end == std::string::npos) return {};
-  const auto fields = split(std::string_view(*text).substr(name_end + 2), ' ');
-  return fields.size() > 19 ? fields[19] : std::string();
-}
-
 std::string note_of(const plan::Plan& plan) {
-  const std::string pid = fmt::format("{}", ::getpid());
-  std::string note = fmt::format("{} {}\n", pid, start_time(pid));
+  std::string note;
   for (const plan::UndoAction& action : plan::undo_of(plan))
     note += fmt::format("{} {}\n", plan::name(action.kind), action.path);
   return note;
+}
+
+// The directory, locked, as long as the path leads to it; invalid when somebody else has the lock.
+sys::Result<sys::Fd> lock(const std::string& path) {
+  CLOCHE_TRY_ASSIGN(directory, sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  const long locked = sys::raw_call(SYS_flock, directory.get(), LOCK_EX | LOCK_NB);
+  if (locked == -EWOULDBLOCK) return sys::Fd();
+  if (locked < 0)
+    return sys::fail(static_cast<int>(-locked), fmt::format("flock({}, LOCK_EX|LOCK_NB)", path));
+  CLOCHE_TRY_ASSIGN(held, sys::stat_fd(directory));
+  CLOCHE_TRY_ASSIGN(named, sys::stat_at(AT_FDCWD, path, false));
+  if (held.st_ino != named.st_ino || held.st_dev != named.st_dev) return sys::fail(ENOENT, "flock()");
+  return directory;
 }
 
 void remove_run(const std::string& path) {
@@ -44,18 +50,16 @@ void remove_run(const std::string& path) {
 }
 
 void sweep_run(const std::string& path) {
-  auto note = sys::read_file(AT_FDCWD, path + "/" + kNote);
-  // Without a note its maker is between two calls, or was killed there: an empty directory harms nobody.
-  if (!note) return;
-  const auto lines = split(*note, '\n');
-  const auto owner = split(lines[0], ' ');
-  if (owner.size() != 2 || start_time(owner[0]) == owner[1]) return;
+  const auto held = lock(path);
+  if (!held || !held->valid()) return;
+  // Without a note its maker was killed before anything was done.
+  const auto note = sys::read_file(AT_FDCWD, path + "/" + kNote);
   std::vector<plan::UndoAction> actions;
-  for (size_t i = 1; i < lines.size(); ++i) {
-    const size_t space = lines[i].find(' ');
+  for (const std::string& line : split(note ? *note : std::string(), '\n')) {
+    const size_t space = line.find(' ');
     if (space == std::string::npos) continue;
-    if (const auto kind = plan::undo_kind(lines[i].substr(0, space)))
-      actions.push_back({.kind = *kind, .path = lines[i].substr(space + 1), .text = lines[i]});
+    if (const auto kind = plan::undo_kind(line.substr(0, space)))
+      actions.push_back({.kind = *kind, .path = line.substr(space + 1), .text = line});
   }
   if (runtime::undo(actions)) remove_run(path);
 }
@@ -86,19 +90,41 @@ sys::Result<> make_runtime_directory(const std::string& runtime_dir) {
   return {};
 }
 
+// Complete and locked before it has its name: nobody ever finds one that is neither running nor dead.
 sys::Result<RunDirectory> RunDirectory::make(const std::string& runtime_dir, const plan::Plan& plan) {
   const std::string path = runtime_dir + "/" + plan.container;
-  auto made = sys::make_directory(AT_FDCWD, path, 0700);
-  // The last of other runs took the runtime directory with it meanwhile.
-  for (int tries = 0; !made && made.error().code == ENOENT && tries < kMostTries; ++tries) {
+  for (int tries = 0;; ++tries) {
+    auto made = make_unnamed(runtime_dir, plan);
+    if (made) {
+      const std::string unnamed = made->path_;
+      const long renamed =
+          sys::raw_call(SYS_renameat2, AT_FDCWD, unnamed.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+      if (renamed == -EEXIST)
+        return sys::fail_because(fmt::format(
+            "a container named {} is running: choose another --name, or end that one", plan.container));
+      if (renamed >= 0) {
+        made->path_ = path;
+        return made;
+      }
+      if (renamed != -ENOENT) return unusable(runtime_dir, sys::errno_text(static_cast<int>(-renamed)));
+    } else if (made.error().code != ENOENT) {
+      return unusable(runtime_dir, made.error().message());
+    }
+    // A sweep took it before it was locked, or the last of other runs the runtime directory with it.
+    if (tries == kMostTries) return unusable(runtime_dir, "other runs keep removing it");
     CLOCHE_TRY(make_runtime_directory(runtime_dir));
-    made = sys::make_directory(AT_FDCWD, path, 0700);
   }
-  if (!made && made.error().code == EEXIST)
-    return sys::fail_because(fmt::format(
-        "a container named {} is running: choose another --name, or end that one", plan.container));
-  if (!made) return unusable(runtime_dir, made.error().message());
-  RunDirectory directory(path);
+}
+
+sys::Result<RunDirectory> RunDirectory::make_unnamed(const std::string& runtime_dir, const plan::Plan& plan) {
+  uint64_t random = 0;
+  if (::getrandom(&random, sizeof random, 0) != sizeof random) return sys::fail(errno, "getrandom()");
+  const std::string path = fmt::format("{}/{}{:016x}", runtime_dir, kUnnamed, random);
+  CLOCHE_TRY(sys::make_directory(AT_FDCWD, path, 0700));
+  auto held = lock(path);
+  if (held && !held->valid()) return sys::fail(ENOENT, "flock()");
+  if (!held) return std::unexpected(std::move(held).error());
+  RunDirectory directory(path, *std::move(held));
   CLOCHE_TRY(sys::create_file(AT_FDCWD, path + "/" + kNote, note_of(plan), 0600));
   CLOCHE_TRY(sys::make_directory(AT_FDCWD, path + "/scratch", 0700));
   return directory;
@@ -115,7 +141,8 @@ void sweep(const std::string& runtime_dir) {
   DIR* directory = ::opendir(runtime_dir.c_str());
   if (directory == nullptr) return;
   while (const dirent* entry = ::readdir(directory))
-    if (entry->d_name[0] != '.') sweep_run(runtime_dir + "/" + entry->d_name);
+    if (entry->d_name[0] != '.' || std::string_view(entry->d_name).starts_with(kUnnamed))
+      sweep_run(runtime_dir + "/" + entry->d_name);
   ::closedir(directory);
 }
 

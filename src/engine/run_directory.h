@@ -6,6 +6,7 @@
 
 #include "plan/plan.h"
 #include "sys/error.h"
+#include "sys/fd.h"
 
 namespace cloche::engine {
 
@@ -14,17 +15,22 @@ sys::Result<> make_runtime_directory(const std::string& runtime_dir);
 
 class RunDirectory {
  public:
-  // Makes <runtime_dir>/<id>/ with its notes, mode 0700. EEXIST: a run of that name is there.
+  // Makes <runtime_dir>/<id>/ with its notes, mode 0700, and holds its lock (flock(2)) until the run is over, however
+  // that comes: whoever gets the lock knows that the run's process is gone, in whichever pid namespace it was.
+  // EEXIST: a run of that name is there.
   static sys::Result<RunDirectory> make(const std::string& runtime_dir, const plan::Plan& plan);
-  RunDirectory(RunDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  RunDirectory(RunDirectory&& other) noexcept
+      : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
   RunDirectory& operator=(RunDirectory&&) = delete;
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
   ~RunDirectory();
 
  private:
-  explicit RunDirectory(std::string path) : path_(std::move(path)) {}
+  static sys::Result<RunDirectory> make_unnamed(const std::string& runtime_dir, const plan::Plan& plan);
+  RunDirectory(std::string path, sys::Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
+  sys::Fd lock_;
 };
 
 }  // namespace cloche::engine

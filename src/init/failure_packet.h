@@ -15,7 +15,7 @@ struct [[gnu::packed]] FailurePacket {
   char call[600] = {};
   char context[600] = {};
 
-  void fill(uint32_t failed_step, int32_t error, const char* path) {
+  void fill(uint32_t failed_step, int32_t error, const char* path, const char* reason) {
     step = failed_step;
     code = error;
     unsigned at = 0;
@@ -23,6 +23,8 @@ struct [[gnu::packed]] FailurePacket {
     for (; *path != '\0' && at < sizeof call - 3; ++path) call[at++] = *path;
     call[at++] = '"';
     call[at++] = ')';
+    for (at = 0; reason[at] != '\0' && reason[at] != '\n' && at < sizeof context - 1; ++at)
+      context[at] = reason[at];
   }
 };
 

@@ -1,9 +1,11 @@
 // cloche-init: process 1 of a container run with --init. Starts the command, forwards every signal to it, reaps what
 // is left to process 1, and ends as the command ended.
 //
-//   cloche-init FD,STEP PATH ARGV0 [ARG...]
+//   cloche-init FD,STEP[,exec] REASONS PATH ARGV0 [ARG...]
 //
-// FD is the executor's socket: it is closed by a successful exec of PATH, or gets one FailureRecord
+// With `,exec` it becomes the command at once: then it is only there so that /proc/self/exe leads to it, a sealed memory
+// file, and not to the runtime that a container could overwrite through it. REASONS are lines "ERRNO=why" for a failure
+// of the exec. FD is the executor's socket: it is closed by a successful exec of PATH, or gets one FailureRecord
 // (runtime/shared_record.h) that names step STEP. The program runs from a sealed memory file, so that /proc/1/exe
 // leads to nothing of the host's.
 #include <asm/ioctls.h>
@@ -46,15 +48,24 @@ void take_the_foreground() {
   kernel_call(SYS_ioctl, 0, TIOCSPGRP, reinterpret_cast<long>(&group));
 }
 
+// What follows "ERRNO=" in `reasons`, up to the end of the line; "" when no line is about it.
+const char* reason_for(const char* reasons, long error) {
+  while (*reasons != '\0') {
+    if (number_at(reasons) == error && *reasons == '=') return reasons + 1;
+    while (*reasons != '\0' && *reasons++ != '\n') {
+    }
+  }
+  return reasons;
+}
+
+// argv: the reasons, the path, the arguments.
 [[noreturn]] void become_command(long socket, long step, char** argv, char** envp) {
-  take_the_foreground();
-  block(0);
-  const long error = kernel_call(SYS_execve, reinterpret_cast<long>(argv[0]),
-                                 reinterpret_cast<long>(argv + 1), reinterpret_cast<long>(envp));
+  const long error = -kernel_call(SYS_execve, reinterpret_cast<long>(argv[1]),
+                                  reinterpret_cast<long>(argv + 2), reinterpret_cast<long>(envp));
   static FailurePacket packet;
-  packet.fill(static_cast<unsigned>(step), static_cast<int>(-error), argv[0]);
+  packet.fill(static_cast<unsigned>(step), static_cast<int>(error), argv[1], reason_for(argv[0], error));
   kernel_call(SYS_write, socket, reinterpret_cast<long>(&packet), sizeof packet);
-  leave(error == -2 /* ENOENT */ ? 127 : 126);
+  leave(error == 2 /* ENOENT */ ? 127 : 126);
 }
 
 // 0..255, as a shell shows it.
@@ -84,11 +95,15 @@ extern "C" [[noreturn]] void init_main(long* stack) {
   const long argc = stack[0];
   char** argv = reinterpret_cast<char**>(stack + 1);
   char** envp = argv + argc + 1;
-  if (argc < 4) leave(125);
+  if (argc < 5) leave(125);
   const char* numbers = argv[1];
   const long socket = number_at(numbers);
   if (*numbers == ',') ++numbers;
   const long step = number_at(numbers);
+  if (*numbers == ',') {
+    kernel_call(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);
+    become_command(socket, step, argv + 2, envp);
+  }
   // In a pid namespace shared with others this is not process 1, and orphans would go elsewhere.
   kernel_call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
   kernel_call(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);
@@ -96,7 +111,11 @@ extern "C" [[noreturn]] void init_main(long* stack) {
   // clone(2) with nothing shared is fork(2); the argument order of the stack and flags differs by architecture, and
   // is the same where both are all but zero.
   const long command = kernel_call(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-  if (command == 0) become_command(socket, step, argv + 2, envp);
+  if (command == 0) {
+    take_the_foreground();
+    block(0);
+    become_command(socket, step, argv + 2, envp);
+  }
   if (command < 0) leave(125);
   kernel_call(SYS_close, socket);
   look_after(command);

@@ -157,7 +157,18 @@ struct Rules {
   std::vector<Rule> list;
 };
 
+// libseccomp takes a time that grows with the square of their number: minutes for 50,000.
+Result<> check_count(const spec::Seccomp& filter) {
+  constexpr size_t kMostRules = 8192;
+  size_t count = 0;
+  for (const spec::SeccompSyscall& entry : filter.syscalls) count += entry.names.size();
+  if (count <= kMostRules) return {};
+  return fail_because(
+      fmt::format("linux.seccomp.syscalls: {} names of calls in all, the limit is {}", count, kMostRules));
+}
+
 Result<Rules> read_rules(const spec::Seccomp& filter) {
+  CLOCHE_TRY(check_count(filter));
   Rules rules;
   CLOCHE_TRY_ASSIGN(default_action,
                     read_action(filter.defaultAction, filter.defaultErrnoRet, "linux.seccomp.defaultAction"));

@@ -30,6 +30,7 @@ template <> constexpr Entry row<LimitDevices> = {"limit-devices", P::device_poli
 template <> constexpr Entry row<CloneProcess> = {"clone", P::namespaces, "clone3", "clone(2)", {5, 7}, none};
 template <> constexpr Entry row<DenySetgroups> = {"deny-setgroups", P::id_map, "/proc/PID/setgroups", "user_namespaces(7)", {3, 19}, none};
 template <> constexpr Entry row<WriteIdMap> = {"write-id-map", P::id_map, "/proc/PID/uid_map, gid_map", "user_namespaces(7)", {3, 8}, none};
+template <> constexpr Entry row<GiveStreams> = {"give-streams", P::process, "fchown", "chown(2)", {}, host_root};
 template <> constexpr Entry row<JoinNamespace> = {"join-namespace", P::namespaces, "setns", "setns(2)", {3, 8}, host_root};
 template <> constexpr Entry row<UnshareNamespace> = {"unshare-namespace", P::namespaces, "unshare", "cgroup_namespaces(7)", {4, 6}, container_root};
 template <> constexpr Entry row<EnterTimeNamespace> = {"enter-time-namespace", P::namespaces, "unshare", "time_namespaces(7)", {5, 6}, container_root};

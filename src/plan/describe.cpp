@@ -56,6 +56,10 @@ std::string say(const CloneProcess& a) {
   return text;
 }
 
+std::string say(const GiveStreams& a) {
+  return fmt::format("give the pipes and terminals of standard input and output to the host's uid {}", a.uid);
+}
+
 std::string say(const DenySetgroups&) {
   return "deny setgroups, which the kernel asks for before an unprivileged gid map";
 }
@@ -372,8 +376,11 @@ std::string say(const Execute& a) {
   for (const std::string& word : a.args)
     command += fmt::format("{}{}", command.empty() ? "" : " ", shown(word));
   const std::string environment = fmt::format(" with {}", counted(a.env.size(), "environment variable"));
-  return a.init ? fmt::format("execute Cloche's init as process 1, which starts {}{}", command, environment)
-                : fmt::format("execute {}{}", command, environment);
+  if (a.init)
+    return fmt::format("execute Cloche's init as process 1, which starts {}{}", command, environment);
+  return fmt::format(
+      "execute {}{}{}", command, environment,
+      a.sealed ? ", by way of a sealed program, so that /proc/self/exe is not the runtime's file" : "");
 }
 
 }  // namespace

@@ -140,6 +140,22 @@ void plan_device_policy(Builder& b) {
                : Builder::standard("every device but the standard ones is denied"));
 }
 
+// Asked for, and not to be had. Without the right to make nodes, or in a user namespace, only those in /dev can be opened;
+// a container that can make them needs the policy.
+Planned check_device_policy(const Builder& b, bool has_cgroup) {
+  const bool asked = b.os.resources && !b.os.resources->devices.empty();
+  if (!asked || (b.facts.privileged && has_cgroup) || b.user_namespace()) return {};
+  const auto& process = b.spec.process;
+  const bool makes_nodes = process && process->capabilities &&
+                           std::ranges::find(process->capabilities->bounding, "CAP_MKNOD") !=
+                               process->capabilities->bounding.end();
+  if (!makes_nodes) return {};
+  return refuse(
+      "linux.resources.devices",
+      "the device policy needs root and a cgroup of the container's own, and without it a process with "
+      "CAP_MKNOD could make and open any device: take CAP_MKNOD away, or use a user namespace");
+}
+
 Planned check_device_rules(const Builder& b) {
   if (!b.os.resources) return {};
   for (size_t i = 0; i < b.os.resources->devices.size(); ++i) {
@@ -193,6 +209,7 @@ Planned plan_cgroup(Builder& b) {
   if (!place) return std::unexpected(std::move(place).error());
   if (!can || (!b.facts.privileged && !is_below(place->path, below(cgroup.mount, cgroup.parent)))) {
     if (!writes->empty()) return std::unexpected(no_cgroup(b, writes->front().field));
+    CLOCHE_PLAN(check_device_policy(b, false));
     b.note("cgroup", cgroup.mount.empty()
                          ? "none of its own: no cgroup2 file system is mounted"
                          : "none of its own: the caller may not make one; no limit was asked for");
@@ -211,6 +228,7 @@ Planned plan_cgroup(Builder& b) {
            Builder::standard("the limits that follow are theirs"));
   for (const auto& write : *writes)
     b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  CLOCHE_PLAN(check_device_policy(b, true));
   plan_device_policy(b);
   return {};
 }

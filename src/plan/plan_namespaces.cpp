@@ -146,6 +146,16 @@ Planned check_time(const Builder& b) {
   return {};
 }
 
+// The host's id of the command's user.
+std::optional<uint32_t> host_uid(const Builder& b) {
+  if (!b.spec.process) return {};
+  const uint32_t uid = b.spec.process->user.uid;
+  for (const auto& line : b.os.uidMappings)
+    if (uid >= line.containerID && uid - line.containerID < line.size)
+      return line.hostID + (uid - line.containerID);
+  return {};
+}
+
 }  // namespace
 
 Planned check_namespaces(Builder& b) {
@@ -228,6 +238,8 @@ Planned plan_clone(Builder& b) {
            Builder::standard("an unprivileged gid map is refused before it is done"));
   b.host("uid-map", WriteIdMap{"uid", *uid_writer, b.os.uidMappings}, b.why("linux.uidMappings"));
   b.host("gid-map", WriteIdMap{"gid", *gid_writer, b.os.gidMappings}, b.why("linux.gidMappings"));
+  if (const auto uid = host_uid(b); b.facts.privileged && uid && !b.spec.process->terminal)
+    b.host("streams", GiveStreams{*uid}, Builder::standard("the command may open its own /dev/stdout again"));
   return {};
 }
 

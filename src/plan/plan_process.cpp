@@ -115,6 +115,26 @@ Planned check_scheduling(const ProcessWish& wish) {
   return {};
 }
 
+// 4294967295 is "unchanged" to setresuid(2) and its kin: the process would keep root's.
+Planned check_user(const ProcessWish& wish) {
+  constexpr uint32_t kNoId = 0xffffffff;
+  constexpr size_t kMostGroups = 65536;  // NGROUPS_MAX
+  const auto& user = wish.process.user;
+  const auto no_id = [&](const std::string& field) {
+    return refuse(fmt::format("{}.user.{}", wish.field, field),
+                  "4294967295 is no id: the highest is 4294967294");
+  };
+  if (user.uid == kNoId) return no_id("uid");
+  if (user.gid == kNoId) return no_id("gid");
+  for (size_t i = 0; i < user.additionalGids.size(); ++i)
+    if (user.additionalGids[i] == kNoId) return no_id(fmt::format("additionalGids[{}]", i));
+  if (user.additionalGids.size() > kMostGroups)
+    return refuse(wish.field + ".user.additionalGids",
+                  fmt::format("{} groups are more than the {} the kernel takes", user.additionalGids.size(),
+                              kMostGroups));
+  return {};
+}
+
 Planned check_labels(const Builder& b, const ProcessWish& wish) {
   const auto& p = wish.process;
   if (!p.apparmorProfile.empty() && !b.facts.apparmor)
@@ -189,6 +209,25 @@ void plan_seccomp(Builder& b, const ProcessWish& wish) {
                 Builder::standard("calls that containers do not need are refused"));
 }
 
+// execveat(2) without a condition; a rule with one may or may not let it pass.
+bool lets_execveat_pass(const spec::Seccomp& filter) {
+  const auto passes = [](std::string_view action) {
+    return action == "SCMP_ACT_ALLOW" || action == "SCMP_ACT_LOG";
+  };
+  bool named = false;
+  for (const auto& rule : filter.syscalls) {
+    if (!has(rule.names, "execveat")) continue;
+    named = true;
+    if (passes(rule.action) && rule.args.empty()) return true;
+  }
+  return !named && passes(filter.defaultAction);
+}
+
+bool needs_sealed_program(const spec::Process& process, const std::optional<spec::Seccomp>& filter) {
+  return !process.apparmorProfile.empty() || !process.selinuxLabel.empty() ||
+         (filter && !lets_execveat_pass(*filter));
+}
+
 // The command is looked for before the working directory is entered: "./x" means a file there all the same.
 std::string from_working_directory(const spec::Process& process) {
   const std::string& command = process.args[0];
@@ -208,6 +247,7 @@ Planned check_process(const Builder& b, const ProcessWish& wish) {
   if (p.oomScoreAdj && (*p.oomScoreAdj < -1000 || *p.oomScoreAdj > 1000))
     return refuse(wish.field + ".oomScoreAdj", "an oom score adjustment is -1000 to 1000");
   CLOCHE_PLAN(check_environment(wish));
+  CLOCHE_PLAN(check_user(wish));
   CLOCHE_PLAN(check_rlimits(wish));
   CLOCHE_PLAN(check_scheduling(wish));
   CLOCHE_PLAN(check_labels(b, wish));
@@ -249,8 +289,21 @@ Planned plan_process_setup(Builder& b, const ProcessWish& wish) {
   return {};
 }
 
+bool needs_sealed_program(const spec::Spec& spec) {
+  return spec.process &&
+         needs_sealed_program(*spec.process, spec.linux_ ? spec.linux_->seccomp : std::nullopt);
+}
+
 Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
   const auto& p = wish.process;
+  if (!b.facts.sealed_program && needs_sealed_program(p, wish.seccomp))
+    return refuse(wish.field,
+                  "with a label, or a filter without execveat, the runtime has to run from a sealed copy of "
+                  "itself, and this one does not");
+  if (wish.init && wish.seccomp && !lets_execveat_pass(*wish.seccomp))
+    return refuse("linux.seccomp",
+                  "the init is executed by execveat(2), which the filter does not allow: allow it, or "
+                  "leave --init out");
   if (!p.apparmorProfile.empty())
     b.container("label", SetExecLabel{"apparmor", p.apparmorProfile}, b.why(wish.field + ".apparmorProfile"));
   if (!p.selinuxLabel.empty())
@@ -278,13 +331,15 @@ Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
   if (b.request.die_with_caller)
     b.container("die-with-caller", DieWithCaller{},
                 Builder::standard("nobody would find the container later"));
-  if (p.noNewPrivileges) {
+  if (p.noNewPrivileges)
     b.container("no-new-privs", NoNewPrivileges{}, b.why(wish.field + ".noNewPrivileges"));
-    plan_seccomp(b, wish);
-  }
+  // They run the image's programs: with the command's ids and rights, and under its filter.
+  plan_hooks(b, Side::container, "startContainer");
+  if (p.noNewPrivileges) plan_seccomp(b, wish);
   b.container("close-fds", CloseDescriptors{wish.preserve_fds},
               Builder::standard("no descriptor of the host reaches the command"));
-  b.container("exec", Execute{p.args, p.env, wish.init}, b.why(wish.field + ".args"));
+  b.container("exec", Execute{p.args, p.env, wish.init, !wish.init && !needs_sealed_program(p, wish.seccomp)},
+              b.why(wish.field + ".args"));
   return {};
 }
 

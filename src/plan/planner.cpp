@@ -22,6 +22,26 @@ Planned check_unsupported(Builder& b) {
   return {};
 }
 
+// More than an execution records; said before the work is done.
+Planned check_counts(const Builder& b) {
+  constexpr size_t kMost = 900;
+  const std::pair<const char*, size_t> counts[] = {
+      {"mounts", b.spec.mounts.size()},
+      {"linux.devices", b.os.devices.size()},
+      {"linux.maskedPaths", b.os.maskedPaths.size()},
+      {"linux.readonlyPaths", b.os.readonlyPaths.size()},
+      {"linux.sysctl", b.os.sysctl.size()},
+      {"linux.resources.unified", b.os.resources ? b.os.resources->unified.size() : 0}};
+  size_t all = 0;
+  for (const auto& [field, count] : counts) {
+    all += count;
+    if (all > kMost)
+      return refuse(field, fmt::format("with {} entries the plan would have more steps than the {} that fit",
+                                       count, kMost));
+  }
+  return {};
+}
+
 Planned check_hooks(const Builder& b) {
   if (!b.spec.hooks) return {};
   const auto& h = *b.spec.hooks;
@@ -56,6 +76,7 @@ void take(Builder& b, std::vector<Step>& steps) {
 void plan_covers(Builder& b) {
   for (size_t i = 0; i < b.os.readonlyPaths.size(); ++i) {
     const auto path = absolute_in_container(b.os.readonlyPaths[i]);
+    if (path == "/") continue;  // plan_root_switch
     b.container("readonly:" + path, ReadonlyPath{path}, b.why("linux.readonlyPaths"));
   }
   for (size_t i = 0; i < b.os.maskedPaths.size(); ++i) {
@@ -72,6 +93,9 @@ Planned check_covers(const Builder& b) {
                       fmt::format("\"{}\" must be an absolute path", paths[i]));
     return {};
   };
+  for (const auto& path : b.os.maskedPaths)
+    if (path.starts_with('/') && absolute_in_container(path) == "/")
+      return refuse("linux.maskedPaths", "the root itself cannot be hidden");
   CLOCHE_PLAN(check(b.os.maskedPaths, "linux.maskedPaths"));
   return check(b.os.readonlyPaths, "linux.readonlyPaths");
 }
@@ -79,8 +103,12 @@ Planned check_covers(const Builder& b) {
 void plan_root_switch(Builder& b) {
   b.container("pivot-root", PivotRoot{},
               Builder::standard("the container's root becomes /, the host's is let go"));
+  const bool covered = std::ranges::any_of(
+      b.os.readonlyPaths, [](const std::string& path) { return absolute_in_container(path) == "/"; });
   if (b.spec.root && b.spec.root->readonly)
     b.container("root-readonly", RootReadonly{}, b.why("root.readonly"));
+  else if (covered)
+    b.container("root-readonly", RootReadonly{}, b.why("linux.readonlyPaths"));
   if (!b.os.rootfsPropagation.empty())
     b.container("root-propagation", RootPropagation{b.os.rootfsPropagation},
                 b.why("linux.rootfsPropagation"));
@@ -94,6 +122,7 @@ Planned write_plan(Builder& b) {
                          .default_seccomp = b.request.default_seccomp,
                          .init = b.request.init,
                          .preserve_fds = b.request.preserve_fds};
+  CLOCHE_PLAN(check_counts(b));
   CLOCHE_PLAN(check_unsupported(b));
   CLOCHE_PLAN(check_namespaces(b));
   CLOCHE_PLAN(check_process(b, wish));
@@ -127,7 +156,6 @@ Planned write_plan(Builder& b) {
   CLOCHE_PLAN(plan_process_setup(b, final_wish));
   if (b.request.await_start)
     b.container("await-start", AwaitStart{}, Builder::standard("`create` ends here, `start` goes on"));
-  plan_hooks(b, Side::container, "startContainer");
   CLOCHE_PLAN(plan_process_finish(b, final_wish));
   plan_hooks(b, Side::host, "poststart");
   return {};

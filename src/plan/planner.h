@@ -42,6 +42,10 @@ struct Request {
   uint32_t preserve_fds = 0;
 };
 
+// The command cannot be executed by way of the sealed init: its label is taken on by the next exec whatever that is, or
+// its filter refuses execveat(2). The calling program then has to run from a sealed copy of itself.
+[[nodiscard]] bool needs_sealed_program(const spec::Spec& spec);
+
 [[nodiscard]] std::expected<Plan, Refusal> make_plan(const Request& request, const HostFacts& facts);
 
 // One more process in a running container: join, restrict, execute.

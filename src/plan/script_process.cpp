@@ -94,6 +94,14 @@ void ScriptWriter::emit(const WriteIdMap& a) {
   line(command);
 }
 
+void ScriptWriter::emit(const GiveStreams& a) {
+  line("for stream in 0 1 2; do");
+  line(fmt::format(
+      "  if [ -p /proc/self/fd/$stream ] || [ -t $stream ]; then chown {} /proc/self/fd/$stream || :; fi",
+      a.uid));
+  line("done");
+}
+
 void ScriptWriter::emit(const JoinNamespace& a) {
   joins_ += fmt::format(" {}", shell_word(namespace_option(a.type) + "=" + a.path));
   line("# with nsenter, below");

@@ -53,6 +53,7 @@ class ScriptWriter {
   void emit(const DenySetgroups&);
   void emit(const WriteIdMap&);
   void emit(const IdmapTree&);
+  void emit(const GiveStreams&);
   void emit(const JoinNamespace&);
   void emit(const UnshareNamespace&);
   void emit(const EnterTimeNamespace&);

@@ -75,6 +75,13 @@ struct WriteIdMap {
 };
 BOOST_DESCRIBE_STRUCT(WriteIdMap, (), (kind, writer, map))
 
+// The caller's pipes and terminals that are descriptors 0 to 2 become this user's of the host: by /proc/self/fd the
+// command could not open them again else. Files stay their owner's.
+struct GiveStreams {
+  uint32_t uid = 0;
+};
+BOOST_DESCRIBE_STRUCT(GiveStreams, (), (uid))
+
 // setns(2) to a namespace that exists.
 struct JoinNamespace {
   std::string type, path;
@@ -342,19 +349,22 @@ struct FindCommand {
   std::string command, search_path;
 };
 BOOST_DESCRIBE_STRUCT(FindCommand, (), (command, search_path))
-// With `init`, process 1 is Cloche's own small init, which starts the command, forwards signals and reaps.
+// With `init`, process 1 is Cloche's own small init, which starts the command, forwards signals and reaps. With
+// `sealed`, that program, a sealed memory file, is what executes the command: /proc/self/exe in a command's place leads
+// to it, and not to the runtime's own file (CVE-2019-5736). Neither: the runtime itself runs from a copy that nobody can
+// write.
 struct Execute {
   Strings args, env;
-  bool init = false;
+  bool init = false, sealed = false;
 };
-BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init))
+BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
 using Action =
     std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
-                 CloneProcess, DenySetgroups, WriteIdMap, IdmapTree, JoinNamespace, UnshareNamespace,
-                 EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch,
-                 MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory, MaskPath,
-                 ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
+                 CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
+                 UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
+                 MountScratch, MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory,
+                 MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
                  LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,

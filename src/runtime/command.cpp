@@ -194,8 +194,7 @@ std::string explain_script(std::string_view image, const std::string& path, int 
   return {};
 }
 
-std::string explain_content(const std::string& path, int code) {
-  const std::string image = first_bytes(path);
+std::string explain_content(std::string_view image, const std::string& path, int code) {
   if (image.starts_with(ELFMAG) && image.size() >= sizeof(Elf32_Ehdr)) return explain_elf(image, path, code);
   if (image.starts_with("#!")) return explain_script(image, path, code);
   if (code != ENOEXEC) return {};
@@ -247,8 +246,19 @@ void explain_exec_failure(sys::Error& error, const std::string& path) {
   std::string why;
   if (error.code == EACCES) why = explain_refusal(path);
   if (error.code == ENOENT && !sys::stat_at(AT_FDCWD, path)) why = explain_missing(path);
-  if (why.empty()) why = explain_content(path, error.code);
+  if (why.empty()) why = explain_content(first_bytes(path), path, error.code);
   if (!why.empty()) error.context.push_back(std::move(why));
+}
+
+std::string exec_failure_reasons(const std::string& path) {
+  const std::string image = first_bytes(path);
+  std::string reasons;
+  for (const int code : {ENOENT, ENOEXEC, EACCES}) {
+    std::string why = code == EACCES ? explain_refusal(path) : std::string();
+    if (why.empty()) why = explain_content(image, path, code);
+    if (!why.empty()) reasons += fmt::format("{}={}\n", code, why);
+  }
+  return reasons;
 }
 
 std::string home_of(uint32_t uid) {

@@ -22,6 +22,10 @@ sys::Result<std::string> find_command(const std::string& command, const std::str
 // architecture, a missing interpreter or loader, a script without "#!".
 void explain_exec_failure(sys::Error& error, const std::string& path);
 
+// The same beforehand, for each error that a file can be the cause of: "ERRNO=reason" lines, empty for a file with
+// nothing wrong.
+[[nodiscard]] std::string exec_failure_reasons(const std::string& path);
+
 // Home directory of `uid` by the container's /etc/passwd, read as a regular file and bounded; "/" when unknown.
 [[nodiscard]] std::string home_of(uint32_t uid);
 

@@ -19,10 +19,12 @@ Status status_of(const ContainerDirectory& directory, const SavedState& state,
   if (!init) return is_alive(state.creator) ? Status::creating : Status::stopped;
   if (!is_alive(*init)) return Status::stopped;
   // `create` is still at it while it lives; `run` never has this socket.
-  if (directory.awaits_start()) return is_alive(state.creator) ? Status::creating : Status::created;
+  const bool waits = directory.awaits_start();
+  if (waits && is_alive(state.creator)) return Status::creating;
+  // Also one that waits for `start`: frozen it would never hear it.
   if (!state.cgroup.empty())
     if (const auto frozen = kernel::is_frozen(state.cgroup); frozen && *frozen) return Status::paused;
-  return Status::running;
+  return waits ? Status::created : Status::running;
 }
 
 std::string pid_namespace_of(const std::string& pid) {
@@ -67,19 +69,25 @@ std::string Container::oci_state(bool pretty) const {
   return out + (pretty ? "\n}" : "}");
 }
 
+sys::Failure not_found(sys::Error error) {
+  if (error.code == ENOENT) return sys::fail_because("container does not exist");
+  return sys::Failure(std::move(error));
+}
+
 sys::Result<Container> load(const StateRoot& root, const std::string& id) {
   auto directory = root.find(id);
-  if (!directory) {
-    if (directory.error().code != ENOENT) return std::unexpected(std::move(directory).error());
-    return sys::fail_because("container does not exist");
-  }
-  auto state = directory->read_state();
+  if (!directory) return not_found(std::move(directory).error());
+  return load(*std::move(directory));
+}
+
+sys::Result<Container> load(ContainerDirectory directory) {
+  auto state = directory.read_state();
   if (!state && state.error().code == ENOENT)
     return sys::fail_because(
         "its creation is under way, or was interrupted before it began: `delete --force` removes what is "
         "there");
   if (!state) return std::unexpected(std::move(state).error());
-  Container container{.directory = *std::move(directory), .state = *std::move(state)};
+  Container container{.directory = std::move(directory), .state = *std::move(state)};
   container.init = container.directory.read_init();
   container.status = status_of(container.directory, container.state, container.init);
   return container;

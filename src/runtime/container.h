@@ -25,6 +25,9 @@ struct Container {
 
 // Errors: "container does not exist", a broken state file.
 sys::Result<Container> load(const StateRoot& root, const std::string& id);
+sys::Result<Container> load(ContainerDirectory directory);
+// An ENOENT in the words that callers look for; any other error as it is.
+[[nodiscard]] sys::Failure not_found(sys::Error error);
 // Those that could be read; what could not is said in `problems`.
 sys::Result<std::vector<Container>> load_all(const StateRoot& root, std::vector<std::string>& problems);
 

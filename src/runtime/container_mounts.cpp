@@ -31,21 +31,13 @@ sys::Result<sys::Fd> new_file_system(const plan::MountFs& step) {
 }
 
 // The host's own instance of a file system, for where the kernel refuses the container one.
-sys::Result<sys::Fd> hosts_instance(const plan::MountFs& step, const sys::Fd& cgroup) {
+sys::Result<sys::Fd> hosts_instance(const plan::MountFs& step) {
   CLOCHE_TRY_ASSIGN(set, setattr_for(step.attributes, {}));
-  sys::Fd tree;
-  if (step.type == "cgroup2" && cgroup.valid()) {
-    // Refused where the descriptor's mount is not of this mount namespace (open_tree(2), EINVAL).
-    if (auto cloned = sys::clone_tree(cgroup, true)) tree = *std::move(cloned);
-  }
-  if (!tree.valid()) {
-    const std::string from = step.type == "sysfs"     ? "/sys"
-                             : step.type == "cgroup2" ? "/sys/fs/cgroup"
-                             : step.type == "mqueue"  ? "/dev/mqueue"
-                                                      : "/proc";
-    CLOCHE_TRY_ASSIGN(cloned, sys::clone_tree(AT_FDCWD, from, true));
-    tree = std::move(cloned);
-  }
+  const std::string from = step.type == "sysfs"     ? "/sys"
+                           : step.type == "cgroup2" ? "/sys/fs/cgroup"
+                           : step.type == "mqueue"  ? "/dev/mqueue"
+                                                    : "/proc";
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, from, true));
   set.propagation = MS_PRIVATE;
   CLOCHE_TRY(sys::set_mount_attributes(tree, set, true));
   return tree;
@@ -68,21 +60,49 @@ std::pair<std::string, std::string> parent_and_name(const std::string& path) {
 // Where a mount goes: a directory for a directory, else a file.
 sys::Result<sys::Fd> ContainerSide::target_for(const sys::Fd& source, const std::string& target) {
   CLOCHE_TRY_ASSIGN(st, sys::stat_fd(source));
-  return S_ISDIR(st.st_mode) ? sys::make_directory_in_root(root_, target, 0755)
-                             : sys::make_file_in_root(root_, target, 0644);
+  if (S_ISDIR(st.st_mode)) return directory_target(target);
+  const Place place = place_of(target);
+  return sys::make_file_in_root(place.from, place.rest, 0644);
+}
+
+ContainerSide::Place ContainerSide::place_of(const std::string& path) const {
+  for (const auto& [anchor, mount] : anchors_)
+    if (path.size() > anchor.size() && path.starts_with(anchor) && path[anchor.size()] == '/')
+      return {mount, path.substr(anchor.size())};
+  return {root_, path};
+}
+
+// /proc and /sys of the image must be what they are called: a link there would have the mount, and all that is covered
+// in it, be somewhere else (CVE-2019-19921).
+sys::Result<sys::Fd> ContainerSide::directory_target(const std::string& target) {
+  const Place place = place_of(target);
+  CLOCHE_TRY_ASSIGN(made, sys::make_directory_in_root(place.from, place.rest, 0755));
+  if (target != "/proc" && target != "/sys") return made;
+  auto plain = sys::open_in_root_plainly(place.from, place.rest, O_PATH | O_DIRECTORY);
+  if (!plain && plain.error().code == ELOOP)
+    return sys::wrap(
+        std::move(plain).error(),
+        fmt::format("{} of the root file system is a symbolic link: it must be a directory", target));
+  return plain;
+}
+
+void ContainerSide::keep_anchor(const std::string& target, sys::Fd mount) {
+  if (target == "/dev" || target == "/proc" || target == "/sys") anchors_[target] = std::move(mount);
 }
 
 // Most nodes and links go into /dev, whose mount is at hand.
 sys::Result<sys::Fd> ContainerSide::directory_for(const std::string& path) {
-  if (path == "/dev" && dev_.valid()) return sys::duplicate(dev_);
-  return sys::make_directory_in_root(root_, path, 0755);
+  if (const auto anchor = anchors_.find(path); anchor != anchors_.end())
+    return sys::duplicate(anchor->second);
+  const Place place = place_of(path);
+  return sys::make_directory_in_root(place.from, place.rest, 0755);
 }
 
 sys::Result<> ContainerSide::act(const plan::MountFs& step) {
   auto made = new_file_system(step);
   if (!made && step.fallback == "bind" && made.error().code != ENOSPC && made.error().code != ENOMEM) {
     const std::string refused = sys::errno_name(made.error().code);
-    auto bound = hosts_instance(step, prepared_.cgroup);
+    auto bound = hosts_instance(step);
     if (!bound) return std::unexpected(std::move(made).error());
     note_fallback(record_, index_, fmt::format("bound the host's: a new {} is {}", step.type, refused));
     made = std::move(bound);
@@ -92,10 +112,12 @@ sys::Result<> ContainerSide::act(const plan::MountFs& step) {
     CLOCHE_TRY_ASSIGN(bits, propagation_bits(step.propagation));
     CLOCHE_TRY(sys::set_mount_attributes(mount, {.propagation = bits}, true));
   }
-  CLOCHE_TRY_ASSIGN(target, sys::make_directory_in_root(root_, step.target, 0755));
+  CLOCHE_TRY_ASSIGN(target, directory_target(step.target));
   CLOCHE_TRY(sys::attach_mount(mount, target));
-  if (step.target == "/dev") dev_ = std::move(mount);
-  if (step.target == "/dev/pts" && step.type == "devpts") devpts_ = std::move(mount);
+  if (step.target == "/dev/pts" && step.type == "devpts")
+    devpts_ = std::move(mount);
+  else
+    keep_anchor(step.target, std::move(mount));
   return {};
 }
 
@@ -122,7 +144,9 @@ sys::Result<> ContainerSide::act(const plan::BindMount& step) {
   }
   if (attributes.set != 0 || attributes.clear != 0 || attributes.propagation != 0)
     CLOCHE_TRY(sys::set_mount_attributes(tree, attributes, false));
-  return sys::attach_mount(tree, target);
+  CLOCHE_TRY(sys::attach_mount(tree, target));
+  keep_anchor(step.target, std::move(tree));
+  return {};
 }
 
 sys::Result<> ContainerSide::act(const plan::MakeDevice& step) {
@@ -178,7 +202,8 @@ sys::Result<sys::Fd> ContainerSide::host_null() {
 }
 
 sys::Result<> ContainerSide::act(const plan::MaskPath& step) {
-  auto opened = sys::open_in_root(root_, step.path, O_PATH);
+  const Place place = place_of(step.path);
+  auto opened = sys::open_in_root(place.from, place.rest, O_PATH);
   if (!opened && (opened.error().code == ENOENT || opened.error().code == ENOTDIR)) {
     note_fallback(record_, index_, "not there: nothing to cover");
     return {};
@@ -208,7 +233,8 @@ sys::Result<> ContainerSide::act(const plan::MaskPath& step) {
 }
 
 sys::Result<> ContainerSide::act(const plan::ReadonlyPath& step) {
-  auto opened = sys::open_in_root(root_, step.path, O_PATH);
+  const Place place = place_of(step.path);
+  auto opened = sys::open_in_root(place.from, place.rest, O_PATH);
   if (!opened && (opened.error().code == ENOENT || opened.error().code == ENOTDIR)) {
     note_fallback(record_, index_, "not there: nothing to protect");
     return {};

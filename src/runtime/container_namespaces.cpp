@@ -35,8 +35,9 @@ sys::Result<> ContainerSide::act(const plan::EnterTimeNamespace& step) {
   const auto line = [](const char* clock, const spec::TimeOffset& offset) {
     return fmt::format("{} {} {}\n", clock, offset.secs, offset.nanosecs);
   };
-  CLOCHE_TRY(sys::write_file(host_proc_.get(), "self/timens_offsets",
-                             line("monotonic", step.monotonic) + line("boottime", step.boottime)));
+  CLOCHE_TRY(sys::write_once(timens_offsets_,
+                             line("monotonic", step.monotonic) + line("boottime", step.boottime),
+                             "/proc/self/timens_offsets"));
   CLOCHE_TRY_ASSIGN(ns, sys::open_at(host_proc_.get(), "self/ns/time_for_children", O_RDONLY));
   return sys::join_namespace(ns, flag, "/proc/self/ns/time_for_children");
 }
@@ -44,9 +45,7 @@ sys::Result<> ContainerSide::act(const plan::EnterTimeNamespace& step) {
 sys::Result<> ContainerSide::act(const plan::BecomeRoot& step) {
   if (step.clear_groups) CLOCHE_TRY(sys::set_groups({}));
   CLOCHE_TRY(sys::set_gid(0));
-  CLOCHE_TRY(sys::set_uid(0));
-  // A change of ids makes the process undumpable, and its own /proc files the host root's.
-  return sys::set_dumpable(!joined_);
+  return sys::set_uid(0);
 }
 
 sys::Result<> ContainerSide::act(const plan::SetHostname& step) { return sys::set_hostname(step.name); }

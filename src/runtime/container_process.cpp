@@ -65,7 +65,7 @@ sys::Result<> ContainerSide::act(const plan::SetRlimit& step) {
 }
 
 sys::Result<> ContainerSide::act(const plan::SetOomScore& step) {
-  return sys::write_file(host_proc_.get(), "self/oom_score_adj", fmt::format("{}", step.adjustment));
+  return sys::write_once(oom_score_, fmt::format("{}", step.adjustment), "/proc/self/oom_score_adj");
 }
 
 sys::Result<> ContainerSide::act(const plan::SetPersonality& step) {
@@ -200,11 +200,21 @@ sys::Result<> ContainerSide::act(const plan::CloseDescriptors& step) {
 }
 
 sys::Result<> ContainerSide::act(const plan::RunHooks& step) {
-  CLOCHE_TRY_ASSIGN(pid, sys::read_link(host_proc_.get(), "self"));
-  return run_hooks(step.stage, step.hooks, state_for_hooks(prepared_.oci_state, pid, status_at(step.stage)));
+  const auto state = state_for_hooks(prepared_.oci_state, pid_, status_at(step.stage));
+  if (step.stage != "startContainer") return run_hooks(step.stage, step.hooks, state);
+  CLOCHE_TRY(let_go());
+  // The filter is this process's a step later: it still has to fork for the hooks.
+  size_t filter = index_;
+  while (filter < plan_.steps.size() &&
+         !std::holds_alternative<plan::LoadSeccomp>(plan_.steps[filter].action))
+    ++filter;
+  if (filter == plan_.steps.size()) return run_hooks(step.stage, step.hooks, state);
+  return run_hooks(step.stage, step.hooks, state,
+                   [&] { return act(std::get<plan::LoadSeccomp>(plan_.steps[filter].action)); });
 }
 
 sys::Result<> ContainerSide::act(const plan::AwaitStart&) {
+  CLOCHE_TRY(let_go());
   CLOCHE_TRY(host_.waiting());
   CLOCHE_TRY(host_.await_start(prepared_.start_listener));
   prepared_.start_listener.reset();
@@ -217,13 +227,14 @@ sys::Result<> ContainerSide::act(const plan::FindCommand& step) {
   return {};
 }
 
-// The init keeps our end of the socket until the command's own exec has succeeded or failed.
-sys::Error ContainerSide::execute_under_init(const std::vector<std::string>& args,
-                                             const std::vector<std::string>& env) {
+// The init keeps our end of the socket until the command's own exec has succeeded or failed. It cannot look for the
+// reason of a failure: what would be the reason of each is handed along.
+sys::Error ContainerSide::execute_by_init(const plan::Execute& step, const std::vector<std::string>& env) {
   if (auto kept = host_.keep_over_exec(); !kept) return std::move(kept).error();
-  std::vector<std::string> init_args{"cloche-init", fmt::format("{},{}", host_.socket().get(), index_),
-                                     command_};
-  init_args.insert(init_args.end(), args.begin(), args.end());
+  std::vector<std::string> init_args{
+      "cloche-init", fmt::format("{},{}{}", host_.socket().get(), index_, step.init ? "" : ",exec"),
+      exec_failure_reasons(command_), command_};
+  init_args.insert(init_args.end(), step.args.begin(), step.args.end());
   return sys::execute(prepared_.init, "cloche-init", init_args, env);
 }
 
@@ -236,7 +247,7 @@ sys::Result<> ContainerSide::act(const plan::Execute& step) {
     command_ = std::move(found);
   }
   sys::Error error =
-      step.init ? execute_under_init(step.args, env) : sys::execute({}, command_, step.args, env);
+      step.init || step.sealed ? execute_by_init(step, env) : sys::execute({}, command_, step.args, env);
   explain_exec_failure(error, command_);
   return std::unexpected(std::move(error));
 }

@@ -45,6 +45,16 @@ sys::Result<> make_below(const sys::Fd& top, const std::string& path, mode_t mod
   return {};
 }
 
+// A path can lead anywhere, "../../.." for one.
+sys::Result<> check_root(const sys::Fd& tree, const std::string& path) {
+  CLOCHE_TRY_ASSIGN(st, sys::stat_fd(tree));
+  CLOCHE_TRY_ASSIGN(host, sys::stat_at(AT_FDCWD, "/"));
+  if (!S_ISDIR(st.st_mode)) return sys::fail(ENOTDIR, fmt::format("open_tree(AT_FDCWD, \"{}\")", path));
+  if (st.st_dev == host.st_dev && st.st_ino == host.st_ino)
+    return sys::fail_because(fmt::format("{} is the host's own root, which cannot be a container's", path));
+  return {};
+}
+
 std::string scratch_path(const plan::Plan& plan) {
   for (const plan::Step& step : plan.steps)
     if (const auto* scratch = std::get_if<plan::MountScratch>(&step.action)) return scratch->path;
@@ -98,6 +108,7 @@ sys::Result<> ContainerSide::act(const plan::BindRoot& step) {
   } else {
     tree = std::move(prepared_.trees[step.slot]);
   }
+  CLOCHE_TRY(check_root(tree, step.path));
   CLOCHE_TRY_ASSIGN(bits, propagation_bits(step.propagation.empty() ? "private" : step.propagation));
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = bits}, true));
   return attach_new_root(std::move(tree));
@@ -147,7 +158,7 @@ sys::Result<> ContainerSide::act(const plan::MountOverlay& step) {
   CLOCHE_TRY(context.create());
   CLOCHE_TRY_ASSIGN(overlay, context.mount(0));
   if (step.target == "/") return attach_new_root(std::move(overlay));
-  CLOCHE_TRY_ASSIGN(target, sys::make_directory_in_root(root_, step.target, 0755));
+  CLOCHE_TRY_ASSIGN(target, directory_target(step.target));
   return sys::attach_mount(overlay, target);
 }
 

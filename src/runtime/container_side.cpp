@@ -17,22 +17,31 @@
 namespace cloche::runtime {
 
 sys::Result<> ContainerSide::begin() {
-  // A new user namespace keeps others out by itself: they have no rights in it (ptrace(2), access mode checking).
   bool own_users = false;
   for (const plan::Step& step : plan_.steps) {
     if (std::holds_alternative<plan::JoinNamespace>(step.action)) joined_ = true;
     if (const auto* clone = std::get_if<plan::CloneProcess>(&step.action))
       own_users = std::ranges::find(clone->namespaces, "user") != clone->namespaces.end();
   }
-  joined_ = joined_ && !own_users;
-  // Others in a joined namespace must not look into this process while it still holds what the host gave it.
-  CLOCHE_TRY(sys::set_dumpable(!joined_));
+  // Others that see this process (a joined pid namespace, or the host's) must not look into it while it still holds
+  // what the host gave it; being root in the new user namespace does not keep them out, for whoever made that one has
+  // all rights in it. A caller without root's rights can write the id map only of a dumpable process.
+  CLOCHE_TRY(sys::set_dumpable(plan_.rootless && (!joined_ || own_users)));
   sys::raw_call(SYS_umask, 0);  // modes are given exactly; the command's umask is set with its user
-  CLOCHE_TRY_ASSIGN(proc, sys::open_at(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY));
-  CLOCHE_TRY_ASSIGN(magic, sys::file_system_magic(proc));
+  CLOCHE_TRY_ASSIGN(magic, sys::file_system_magic(prepared_.proc));
   if (magic != PROC_SUPER_MAGIC)
     return sys::fail_because("/proc of the host is no proc file system: mount one there first");
-  host_proc_ = std::move(proc);
+  host_proc_ = std::move(prepared_.proc);
+  CLOCHE_TRY_ASSIGN(pid, sys::read_link(host_proc_.get(), "self"));
+  pid_ = std::move(pid);
+  // A change of ids makes the process undumpable, and these files the host root's. One that cannot be opened is the
+  // failure of its own step.
+  for (const plan::Step& step : plan_.steps) {
+    if (std::holds_alternative<plan::EnterTimeNamespace>(step.action))
+      timens_offsets_ = sys::open_at(host_proc_.get(), "self/timens_offsets", O_WRONLY).value_or(sys::Fd());
+    if (std::holds_alternative<plan::SetOomScore>(step.action))
+      oom_score_ = sys::open_at(host_proc_.get(), "self/oom_score_adj", O_WRONLY).value_or(sys::Fd());
+  }
   if (prepared_.init_mark.valid()) CLOCHE_TRY(leave_mark());
   return open_places();
 }
@@ -40,11 +49,10 @@ sys::Result<> ContainerSide::begin() {
 // Written by the process itself, before anything else: the caller may be killed right after the clone, and what is not
 // on disk then nobody could find.
 sys::Result<> ContainerSide::leave_mark() {
-  CLOCHE_TRY_ASSIGN(pid, sys::read_link(host_proc_.get(), "self"));
   CLOCHE_TRY_ASSIGN(line, sys::read_file(host_proc_.get(), "self/stat", 4096));
   const auto stat = parse_stat(line);
   int64_t number = 0;
-  std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  std::from_chars(pid_.data(), pid_.data() + pid_.size(), number);
   if (!stat || number == 0) return sys::fail_because("/proc/self/stat is not as proc_pid_stat(5) has it");
   CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line({.pid = number, .start = stat->start}), "init"));
   prepared_.init_mark.reset();
@@ -88,6 +96,28 @@ sys::Result<> ContainerSide::perform(size_t index) {
   return recorded(record_, index_, [&] {
     return std::visit([&](const auto& action) { return act(action); }, plan_.steps[index].action);
   });
+}
+
+sys::Result<> ContainerSide::let_go() {
+  for (sys::Fd* held : {&root_, &scratch_, &devpts_, &empty_, &terminal_, &timens_offsets_, &oom_score_})
+    held->reset();
+  anchors_.clear();
+  places_.clear();
+  prepared_.trees.clear();
+  prepared_.namespaces.clear();
+  prepared_.cgroup.reset();
+  // The label alone is written through it later, by the process that takes it on (proc_pid_attr(5)).
+  const auto labels = [](const plan::Step& step) {
+    return std::holds_alternative<plan::SetExecLabel>(step.action);
+  };
+  if (std::ranges::none_of(plan_.steps, labels)) host_proc_.reset();
+  // What the caller's memory, of which this is a copy, had open besides.
+  int preserved = 0;
+  for (const plan::Step& step : plan_.steps)
+    if (const auto* close = std::get_if<plan::CloseDescriptors>(&step.action))
+      preserved = static_cast<int>(close->preserve);
+  return sys::close_all_but(3 + preserved, {host_.socket().get(), prepared_.start_listener.get(),
+                                            prepared_.init.get(), host_proc_.get()});
 }
 
 void ContainerSide::run(size_t first) {

@@ -85,10 +85,21 @@ class ContainerSide {
   sys::Result<> act(const plan::Execute& step);
 
   sys::Result<> attach_new_root(sys::Fd root);
+  // Where a path of the container is resolved from: the mount on /proc, /sys or /dev that a step of this plan made, so
+  // that nothing below them depends on what the image has there; else the root.
+  struct Place {
+    const sys::Fd& from;
+    std::string rest;
+  };
+  [[nodiscard]] Place place_of(const std::string& path) const;
   sys::Result<sys::Fd> directory_for(const std::string& path);
+  sys::Result<sys::Fd> directory_target(const std::string& target);
+  void keep_anchor(const std::string& target, sys::Fd mount);
+  // Whatever of the host is still held and no longer needed: before others run, or wait.
+  sys::Result<> let_go();
   sys::Result<sys::Fd> target_for(const sys::Fd& source, const std::string& target);
   sys::Result<sys::Fd> host_null();
-  sys::Error execute_under_init(const std::vector<std::string>& args, const std::vector<std::string>& env);
+  sys::Error execute_by_init(const plan::Execute& step, const std::vector<std::string>& env);
   // A detached copy of the mount at a path of the host.
   sys::Result<sys::Fd> tree_at(const std::string& path, bool recursive);
 
@@ -101,7 +112,10 @@ class ContainerSide {
   sys::Fd host_proc_;  // the host's /proc, opened before anything of the container is visible
   sys::Fd root_;  // the new root's mount
   sys::Fd scratch_;  // where overlays keep upper and work directories
-  sys::Fd dev_;  // the mount on /dev, when a step made one
+  std::map<std::string, sys::Fd, std::less<>>
+      anchors_;  // "/dev", "/proc", "/sys": the mounts that steps made there
+  sys::Fd timens_offsets_, oom_score_;  // files of /proc/self, opened while they are this process's to open
+  std::string pid_;  // as the host sees it
   sys::Fd devpts_;  // the mount on /dev/pts, likewise
   sys::Fd empty_;  // the read-only tmpfs that covers masked directories, once one is attached
   sys::Fd terminal_;  // the slave

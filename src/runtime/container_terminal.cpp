@@ -48,10 +48,11 @@ sys::Result<> ContainerSide::act(const plan::OpenTerminal& step) {
   const long peer = sys::raw_call(SYS_ioctl, master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (peer < 0) return sys::fail(static_cast<int>(-peer), "ioctl(TIOCGPTPEER)");
   sys::Fd slave(static_cast<int>(peer));
-  if (dev_.valid()) {
-    auto made = sys::open_at(dev_.get(), "console", O_CREAT | O_EXCL | O_NOFOLLOW, 0620);
+  if (const auto dev = anchors_.find("/dev"); dev != anchors_.end()) {
+    const int directory = dev->second.get();
+    auto made = sys::open_at(directory, "console", O_CREAT | O_EXCL | O_NOFOLLOW, 0620);
     if (!made && made.error().code != EEXIST) return std::unexpected(std::move(made).error());
-    CLOCHE_TRY_ASSIGN(console, sys::open_at(dev_.get(), "console", O_PATH | O_NOFOLLOW));
+    CLOCHE_TRY_ASSIGN(console, sys::open_at(directory, "console", O_PATH | O_NOFOLLOW));
     CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(slave, false));
     CLOCHE_TRY(sys::attach_mount(tree, console));
   }

@@ -93,6 +93,11 @@ Diagnosis by_action(const plan::Plan& plan, const StepFailure& failure, const pl
   if (const auto* join = std::get_if<plan::JoinNamespace>(&action)) return about(*join, code);
   if (const auto* user = std::get_if<plan::SetUser>(&action)) return about(*user, code, plan);
   if (const auto* open = std::get_if<plan::OpenTree>(&action)) return about_source(open->path, error);
+  if (const auto* root = std::get_if<plan::BindRoot>(&action)) {
+    if (code == ENOTDIR)
+      return {root->path + " is a file, and a root file system is a directory", "correct root.path"};
+    return about_source(root->path, error);
+  }
   if (const auto* bind = std::get_if<plan::BindMount>(&action))
     if (Diagnosis known = about_source(bind->source, error); !known.cause.empty()) return known;
   if (const auto* mount = std::get_if<plan::MountFs>(&action))
@@ -103,6 +108,11 @@ Diagnosis by_action(const plan::Plan& plan, const StepFailure& failure, const pl
     return about_cgroup(enabled->cgroup, code, facts);
   if (const auto* write = std::get_if<plan::WriteCgroup>(&action))
     return about_cgroup_value(*write, code, facts);
+  if (const auto* unshared = std::get_if<plan::UnshareNamespace>(&action);
+      unshared != nullptr && code == ENOSPC)
+    return about(plan::CloneProcess{.namespaces = {unshared->type}}, code, facts, around);
+  if (std::holds_alternative<plan::EnterTimeNamespace>(action) && code == ENOSPC)
+    return about(plan::CloneProcess{.namespaces = {"time"}}, code, facts, around);
   if (const auto* directory = std::get_if<plan::ChangeDirectory>(&action))
     return about_directory(*directory, code);
   if (const auto* sysctl = std::get_if<plan::WriteSysctl>(&action)) return about_sysctl(*sysctl, code);

@@ -21,6 +21,9 @@
 namespace cloche::runtime {
 namespace {
 
+// What containerd and CRI-O look for.
+constexpr const char kNotRunning[] = "container not running";
+
 constexpr const char* kTypes[] = {"pid", "uts", "ipc", "network", "cgroup", "time", "mount"};
 
 void add_missing(spec::Strings& to, const std::string& name) {
@@ -157,6 +160,24 @@ sys::Result<plan::Plan> plan_exec(const Container& container, const ExecOptions&
   return *std::move(planned);
 }
 
+// The namespaces were opened by number: they are this container's if its init is still the same process after that.
+sys::Result<> check_init(const Container& container) {
+  if (is_alive(*container.init)) return {};
+  return sys::fail_because(kNotRunning);
+}
+
+// What the kernel makes of a container that ends meanwhile: ENOENT for its namespaces' files, ENOMEM for a process in a
+// pid namespace without its first one (pid_namespaces(7)), ENOENT or ENODEV for its cgroup.
+sys::Error exec_error(const plan::Plan& plan, const StepFailure& failure, const plan::HostFacts& facts,
+                      const Container& container) {
+  const plan::Action& action = plan.steps[failure.step].action;
+  const bool by_its_end = failure.error.code == ENOMEM ||
+                          std::holds_alternative<plan::JoinNamespace>(action) ||
+                          std::holds_alternative<plan::CloneProcess>(action);
+  if (by_its_end && !is_alive(*container.init)) return sys::fail_because(kNotRunning).error();
+  return step_error(plan, failure, facts);
+}
+
 sys::Result<> hand_out(Execution& execution, const ExecOptions& options, const sys::Fd& console,
                        const sys::Fd& pidfd_socket, const sys::Fd& terminal) {
   if (console.valid()) CLOCHE_TRY(hand_over(console, terminal, "/dev/ptmx"));
@@ -184,7 +205,12 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   CLOCHE_TRY_ASSIGN(console, connect_if(options.console_socket));
   CLOCHE_TRY_ASSIGN(pidfd_socket, connect_if(options.pidfd_socket));
   plan::HostFacts facts;
-  CLOCHE_TRY_ASSIGN(plan, plan_exec(container, options, std::move(spec), std::move(process), facts));
+  auto planned = plan_exec(container, options, std::move(spec), std::move(process), facts);
+  if (!planned) {
+    CLOCHE_TRY(check_init(container));  // what has ended has no namespaces to look at
+    return std::unexpected(std::move(planned).error());
+  }
+  const plan::Plan plan = *std::move(planned);
   for (const plan::Note& note : plan.notes) report.notes.push_back(note.subject + ": " + note.text);
 
   std::optional<Foreground> foreground;
@@ -193,12 +219,8 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
     foreground.emplace(std::move(ready));
   }
   CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, {}));
-  const auto ran = execution.run([&](pid_t, const sys::Fd&) -> sys::Result<> {
-    // The namespaces were opened by number: they are this container's if its init is still the same process.
-    if (is_alive(*container.init)) return {};
-    return sys::fail_because("the container ended meanwhile");
-  });
-  if (!ran) return std::unexpected(step_error(plan, ran.error(), facts));
+  const auto ran = execution.run({}, [&] { return check_init(container); });
+  if (!ran) return std::unexpected(exec_error(plan, ran.error(), facts, container));
   const sys::Fd terminal = execution.take_terminal();
   if (auto given = hand_out(execution, options, console, pidfd_socket, terminal); !given) {
     (void)sys::signal_process(execution.pidfd(), SIGKILL);

@@ -64,14 +64,14 @@ Execution::Execution(const plan::Plan& plan, Prepared prepared, RecordMemory mem
 
 StepFailure Execution::failed_at(size_t index, sys::Error error) const { return {index, std::move(error)}; }
 
-std::expected<void, StepFailure> Execution::run(const OnCloned& on_cloned) {
+std::expected<void, StepFailure> Execution::run(const OnCloned& on_cloned, const BeforeClone& before_clone) {
   std::expected<void, StepFailure> result = host_.prepare();
-  if (result) result = walk(on_cloned);
+  if (result) result = walk(on_cloned, before_clone);
   if (!result) abandon();
   return result;
 }
 
-std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned) {
+std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned, const BeforeClone& before_clone) {
   bool cloned = false;
   bool container_may_run = false;  // it is not waiting for us
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
@@ -87,6 +87,8 @@ std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned) {
       continue;
     }
     if (const auto* clone_step = std::get_if<plan::CloneProcess>(&step.action)) {
+      if (before_clone)
+        if (auto fit = before_clone(); !fit) return std::unexpected(failed_at(i, std::move(fit).error()));
       if (auto made = clone(i, *clone_step); !made) {
         // Of the joining process the record says which namespace it could not join.
         const FailureRecord& failure = memory_.get().failure;

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "runtime/own_program.h"
 #include "sys/call.h"
 #include "sys/files.h"
 
@@ -171,6 +172,7 @@ sys::Result<plan::HostFacts> gather_facts(const FactsWanted& wanted) {
   facts.uid = geteuid();
   facts.gid = getegid();
   facts.cpus = usable_cpus();
+  facts.sealed_program = runs_sealed();
   auto own_map = read_table("/proc/self/uid_map");
   if (!own_map)
     return sys::wrap(std::move(own_map).error(),

@@ -2,6 +2,7 @@
 // Hooks"). The container's state goes to their standard input.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +12,11 @@
 
 namespace cloche::runtime {
 
-// Runs them in order; stops at the first that fails. A hook past its timeout is killed.
+// Runs them in order; stops at the first that fails. A hook past its timeout is killed. What one writes to its standard
+// error goes to ours when it has succeeded (the last 4 KiB), and its last line into the error when it has failed.
+// `restrict` is called in the hook's process as the last thing before its exec.
 sys::Result<> run_hooks(const std::string& stage, const std::vector<spec::Hook>& hooks,
-                        const std::string& state);
+                        const std::string& state, const std::function<sys::Result<>()>& restrict = {});
 
 // `oci_state` with its placeholders "@PID@" and "@STATUS@" replaced.
 [[nodiscard]] std::string state_for_hooks(std::string oci_state, const std::string& pid,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kernel/cgroup.h"
@@ -10,6 +12,7 @@
 #include "kernel/seccomp.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
+#include "sys/call.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
@@ -33,7 +36,8 @@ sys::Result<> HostSide::prepare_step(const plan::Action& action) {
       CLOCHE_TRY_ASSIGN(compiled, kernel::default_seccomp_program_for(keeps));
       prepared_.filter = std::move(compiled);
     }
-  } else if (const auto* execute = std::get_if<plan::Execute>(&action); execute != nullptr && execute->init) {
+  } else if (const auto* execute = std::get_if<plan::Execute>(&action);
+             execute != nullptr && (execute->init || execute->sealed)) {
     CLOCHE_TRY_ASSIGN(program, init_program());
     prepared_.init = std::move(program);
   } else if (const auto* clone = std::get_if<plan::CloneProcess>(&action);
@@ -48,6 +52,9 @@ sys::Result<> HostSide::prepare_step(const plan::Action& action) {
 }
 
 std::expected<void, StepFailure> HostSide::prepare() {
+  auto proc = sys::open_at(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY);
+  if (!proc) return std::unexpected(StepFailure{0, std::move(proc).error()});
+  prepared_.proc = *std::move(proc);
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
     if (auto ready = prepare_step(plan_.steps[i].action); !ready) {
       sys::Error error = std::move(ready).error();
@@ -116,6 +123,18 @@ sys::Result<> HostSide::act(const plan::DenySetgroups&) {
 sys::Result<> HostSide::act(const plan::WriteIdMap& step) {
   return step.writer == "direct" ? kernel::write_id_map(pid_, step.kind, step.map)
                                  : kernel::write_id_map_by_helper(pid_, step.writer, step.map);
+}
+
+sys::Result<> HostSide::act(const plan::GiveStreams& step) {
+  for (int fd = 0; fd <= 2; ++fd) {
+    struct stat st{};
+    if (sys::raw_call(SYS_fstat, fd, &st) != 0) continue;
+    if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(fd) == 1)) continue;
+    // Another's, or on a file system that has no owners: the command can use it all the same.
+    if (sys::raw_call(SYS_fchown, fd, step.uid, -1) < 0)
+      note_fallback(record_, index_, "a stream kept its owner");
+  }
+  return {};
 }
 
 sys::Result<> HostSide::act(const plan::RunHooks& step) {

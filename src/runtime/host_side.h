@@ -34,6 +34,7 @@ class HostSide {
   sys::Result<> act(const plan::IdmapTree& step);
   sys::Result<> act(const plan::DenySetgroups& step);
   sys::Result<> act(const plan::WriteIdMap& step);
+  sys::Result<> act(const plan::GiveStreams& step);
   sys::Result<> act(const plan::RunHooks& step);
 
   sys::Result<> prepare_step(const plan::Action& action);

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -18,6 +19,7 @@
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
 #include "runtime/lifecycle.h"
+#include "runtime/own_program.h"
 #include "runtime/step_error.h"
 #include "runtime/undo.h"
 #include "spec/read.h"
@@ -82,11 +84,13 @@ class Launch {
   sys::Result<> plan();
   sys::Result<> check_terminal() const;
   sys::Result<> check_cgroup() const;
+  sys::Result<sys::Fd> make_directory();
   sys::Result<> write_down();
   sys::Result<> execute();
   void tell_steps();
   sys::Result<> hand_out();
   void give_up(sys::Error& error);
+  [[nodiscard]] bool hooks_began() const;
   [[nodiscard]] bool terminal() const { return spec().process && spec().process->terminal; }
   // Moved out of the bundle once: a copy would be the largest thing in memory.
   [[nodiscard]] const spec::Spec& spec() const { return request_.spec; }
@@ -125,6 +129,7 @@ sys::Result<> Launch::plan() {
   CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
   bundle_ = std::move(bundle);
   request_.spec = std::move(bundle_.spec);
+  if (plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
   CLOCHE_TRY(check_terminal());
   if (!options_.console_socket.empty()) {
     CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(options_.console_socket));
@@ -162,6 +167,25 @@ sys::Result<> Launch::check_cgroup() const {
                   inside->size()));
 }
 
+// `delete --force` takes a directory without a state for the rest of an interrupted creation: until the state is
+// written the lock is held, and a directory that was lost before that is made again.
+sys::Result<sys::Fd> Launch::make_directory() {
+  constexpr int kMostRounds = 100;
+  for (int round = 1;; ++round) {
+    auto made = root_.make(options_.id);
+    if (!made && made.error().code == EEXIST)
+      return sys::fail_because("a container with this id exists already (container ID already in use)");
+    auto lock = made ? made->lock() : sys::Result<sys::Fd>(std::unexpected(made.error()));
+    if (!lock && lock.error().code == ENOENT && round < kMostRounds) continue;
+    if (!lock) {
+      if (made) (void)made->remove();
+      return lock;
+    }
+    directory_ = *std::move(made);
+    return lock;
+  }
+}
+
 sys::Result<> Launch::write_down() {
   state_ = {
       .id = options_.id,
@@ -179,11 +203,7 @@ sys::Result<> Launch::write_down() {
       state_.cgroup = made->path;
   CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));
   state_.creator = creator;
-  auto directory = root_.make(options_.id);
-  if (!directory && directory.error().code == EEXIST)
-    return sys::fail_because("a container with this id exists already (container ID already in use)");
-  if (!directory) return std::unexpected(std::move(directory).error());
-  directory_ = *std::move(directory);
+  CLOCHE_TRY_ASSIGN(lock, make_directory());
   auto written = check_cgroup();
   if (written) written = directory_->write_state(state_);
   if (written) written = directory_->write_config(bundle_.config);
@@ -229,8 +249,19 @@ sys::Result<> Launch::hand_out() {
   return given;
 }
 
+// The host's, which may have set up what poststop hooks take down.
+bool Launch::hooks_began() const {
+  if (!execution_) return false;
+  return std::ranges::any_of(execution_->record().steps, [&](const plan::StepRecord& step) {
+    const std::string& id = plan_.steps[step.index].id;
+    return id == "hooks:prestart" || id == "hooks:createRuntime";
+  });
+}
+
 // The executor has undone what it did. Where that failed the state stays: it holds what is still to be done.
 void Launch::give_up(sys::Error& error) {
+  const auto lock = directory_->lock();
+  if (!lock && lock.error().code == ENOENT) return;  // deleted meanwhile, its poststop hooks with it
   if (!state_.cgroup.empty() && sys::stat_at(AT_FDCWD, state_.cgroup)) {
     const auto inside = kernel::processes_in(state_.cgroup);
     if (inside && !inside->empty()) {
@@ -240,15 +271,18 @@ void Launch::give_up(sys::Error& error) {
       return;
     }
   }
+  if (hooks_began()) run_poststop(spec().hooks->poststop, state_, report_);
   (void)directory_->remove();
 }
 
 sys::Result<int> Launch::stay(Foreground& foreground) {
   CLOCHE_TRY_ASSIGN(ending, foreground.stand_by(execution_->pid(), execution_->pidfd(), terminal_, true));
-  if (!options_.keep) {
-    const Container container{.directory = std::move(*directory_), .state = state_};
-    CLOCHE_TRY(clean_up(container, report_));
-  }
+  if (options_.keep) return ending.exit_code();
+  const auto lock = directory_->lock();
+  if (!lock && lock.error().code == ENOENT) return ending.exit_code();  // deleted meanwhile
+  if (!lock) return std::unexpected(lock.error());
+  const Container container{.directory = std::move(*directory_), .state = state_};
+  CLOCHE_TRY(clean_up(container, report_));
   return ending.exit_code();
 }
 

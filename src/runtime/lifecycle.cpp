@@ -2,20 +2,21 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/syscall.h>
 
 #include "kernel/cgroup.h"
+#include "runtime/facts.h"
 #include "runtime/hooks.h"
 #include "runtime/protocol.h"
 #include "runtime/undo.h"
 #include "spec/read.h"
-#include "sys/call.h"
 #include "sys/files.h"
+#include "sys/flags.h"
 #include "sys/process.h"
 
 namespace cloche::runtime {
 namespace {
+
+constexpr int kPatience = 10'000;  // milliseconds; a safety net, each wait ends at its event
 
 sys::Failure unfit(Status status) {
   const char* why = status == Status::running   ? "it is running already"
@@ -33,22 +34,6 @@ sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container,
   if (!read) return sys::fail_because(fmt::format("the saved config.json: {}", read.error().message()));
   if (!read->value.hooks) return std::vector<spec::Hook>{};
   return std::move((*read->value.hooks).*stage);
-}
-
-std::string state_at(const Container& container, const char* status) {
-  const int64_t pid = container.init && status != std::string_view("stopped") ? container.init->pid : 0;
-  return state_for_hooks(hook_state(container.state), fmt::format("{}", pid), status);
-}
-
-// Only one `start` at a time: the second one then finds the container running. The lock ends with the descriptor.
-sys::Result<sys::Fd> lock(const ContainerDirectory& directory) {
-  CLOCHE_TRY_ASSIGN(file, sys::open_at(directory.fd().get(), ".", O_RDONLY | O_DIRECTORY));
-  long locked = 0;
-  do {
-    locked = sys::raw_call(SYS_flock, file.get(), LOCK_EX);
-  } while (locked == -EINTR);
-  if (locked < 0) return sys::fail(static_cast<int>(-locked), "flock(LOCK_EX)");
-  return file;
 }
 
 // ECONNREFUSED and ENOENT: nobody waits there any more.
@@ -71,21 +56,91 @@ sys::Result<> end_init(const Container& container) {
 
 // The first process of a pid namespace ends last, after every other one has been waited for by its parent.
 sys::Result<> await_last(const sys::Fd& init) {
-  constexpr int kPatienceMilliseconds = 10'000;
-  CLOCHE_TRY_ASSIGN(ended, sys::await_end(init, kPatienceMilliseconds));
+  CLOCHE_TRY_ASSIGN(ended, sys::await_end(init, kPatience));
   if (ended) return {};
   return sys::fail_because(
       "its first process was killed but does not end: it hangs in the kernel, or a process of the container "
-      "(from "
-      "`exec --detach`) has ended and its parent outside has not waited for it yet");
+      "(from `exec --detach`) has ended and its parent outside has not waited for it yet");
+}
+
+sys::Result<> end_process(const ProcessMark& mark) {
+  auto pidfd = open_marked(mark);
+  if (!pidfd && !is_alive(mark)) return {};
+  if (!pidfd) return std::unexpected(std::move(pidfd).error());
+  auto sent = sys::signal_process(*pidfd, SIGKILL);
+  if (!sent && sent.error().code != ESRCH) return sent;
+  return await_last(*pidfd);
+}
+
+// Who makes it undoes on a failure what it did, by path: nothing may be taken away beside it. What hangs (a hook
+// without a timeout) is ended.
+sys::Result<> await_creator(const ProcessMark& creator) {
+  auto pidfd = open_marked(creator);
+  if (!pidfd && !is_alive(creator)) return {};
+  if (!pidfd) return std::unexpected(std::move(pidfd).error());
+  CLOCHE_TRY_ASSIGN(ended, sys::await_end(*pidfd, kPatience));
+  if (ended) return {};
+  return end_process(creator);
+}
+
+// For `delete`. A `start` may wait for a hook as long as it likes: with `force` it loses its container.
+sys::Result<sys::Fd> claim(const ContainerDirectory& directory, bool force) {
+  auto lock = directory.lock(kPatience);
+  if (!lock && lock.error().code == ETIMEDOUT && force) {
+    if (const auto init = directory.read_init()) CLOCHE_TRY(end_process(*init));
+    lock = directory.lock(kPatience);
+  }
+  if (!lock && lock.error().code == ETIMEDOUT)
+    return sys::fail_because("another command (start, delete) is still at it: try again when that has ended");
+  return lock;
+}
+
+// What may be left of a container whose state nobody can read.
+std::string cgroup_words(const ContainerDirectory& directory, const std::optional<ProcessMark>& init) {
+  if (init && is_alive(*init)) {
+    const auto text = sys::read_file(AT_FDCWD, fmt::format("/proc/{}/cgroup", init->pid), 65536);
+    if (text) return fmt::format("the cgroup {} (in /sys/fs/cgroup)", parse_own_cgroup(*text));
+  }
+  if (const auto text = directory.read_config())
+    if (const auto read = spec::read_spec(*text);
+        read && read->value.linux_ && !read->value.linux_->cgroupsPath.empty())
+      return fmt::format("the cgroup {} (in /sys/fs/cgroup)", sys::quoted(read->value.linux_->cgroupsPath));
+  return "the cgroup that was made for it";
+}
+
+sys::Result<> remove_unreadable(const ContainerDirectory& directory, sys::Error why) {
+  const auto init = directory.read_init();
+  const std::string cgroup = cgroup_words(directory, init);
+  if (init) CLOCHE_TRY(end_process(*init));
+  CLOCHE_TRY(directory.remove());
+  return sys::wrap(
+      std::move(why),
+      fmt::format("its process was ended and its directory removed, but what else to remove is not known "
+                  "without its state: {} may be left",
+                  cgroup));
+}
+
+sys::Result<> remove_loaded(Container& container, bool force, Report& report) {
+  // A `start` that was killed leaves the socket of a container that runs.
+  if (container.status == Status::created && !container.directory.connect_for_start())
+    container.status = Status::running;
+  if (!force && container.status != Status::stopped && container.status != Status::created)
+    return sys::fail_because(
+        fmt::format("it is not stopped but {} (--force ends it)", name(container.status)));
+  if (container.init) CLOCHE_TRY(end_process(*container.init));
+  return clean_up(container, report);
 }
 
 }  // namespace
 
 sys::Result<> start(const StateRoot& root, const std::string& id, Report& report) {
-  CLOCHE_TRY_ASSIGN(container, load(root, id));
+  auto directory = root.find(id);
+  if (!directory) return not_found(std::move(directory).error());
+  // The second of two finds the container running.
+  auto turn = directory->lock();
+  if (!turn) return not_found(std::move(turn).error());
+  CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
   if (container.status != Status::created) return unfit(container.status);
-  CLOCHE_TRY_ASSIGN(turn, lock(container.directory));
   CLOCHE_TRY_ASSIGN(waiting, call_waiting(container));
   CLOCHE_TRY(waiting.start());
   CLOCHE_TRY_ASSIGN(answer, waiting.receive());
@@ -98,7 +153,9 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   if (!hooks)
     ran = std::unexpected(std::move(hooks).error());
   else
-    ran = run_hooks("poststart", *hooks, state_at(container, "running"));
+    ran = run_hooks(
+        "poststart", *hooks,
+        state_for_hooks(hook_state(container.state), fmt::format("{}", container.init->pid), "running"));
   if (!ran) {
     (void)end_init(container);
     return sys::wrap(std::move(ran).error(), "the container was ended, since its poststart hooks failed");
@@ -107,41 +164,40 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   return {};
 }
 
+// A failed hook is no reason to keep the container (runtime-spec, "Lifecycle", 13).
+void run_poststop(const std::vector<spec::Hook>& hooks, const SavedState& state, Report& report) {
+  const std::string text = state_for_hooks(hook_state(state), "0", "stopped");
+  for (const spec::Hook& hook : hooks)
+    if (auto ran = run_hooks("poststop", {hook}, text); !ran)
+      report.warnings.push_back(ran.error().message());
+}
+
 sys::Result<> clean_up(const Container& container, Report& report) {
   CLOCHE_TRY(undo(undo_actions(container.state)));
-  // A failed hook is no reason to keep the container (runtime-spec, "Lifecycle", 13).
   const auto hooks = hooks_of(container, &spec::Hooks::poststop);
   if (!hooks && hooks.error().code != ENOENT) report.warnings.push_back(hooks.error().message());
-  if (hooks)
-    for (const spec::Hook& hook : *hooks)
-      if (auto ran = run_hooks("poststop", {hook}, state_at(container, "stopped")); !ran)
-        report.warnings.push_back(ran.error().message());
+  if (hooks) run_poststop(*hooks, container.state, report);
   return container.directory.remove();
 }
 
 sys::Result<> remove(const StateRoot& root, const std::string& id, bool force, Report& report) {
-  auto directory = root.find(id);
-  if (!directory && directory.error().code == ENOENT && force) return {};
-  auto container = load(root, id);
-  if (!container) {
-    if (!force || !directory) return std::unexpected(std::move(container).error());
-    // Nothing was left on the host before the state was written.
-    return directory->remove();
+  for (;;) {
+    auto directory = root.find(id);
+    if (!directory && directory.error().code == ENOENT && force) return {};
+    if (!directory) return not_found(std::move(directory).error());
+    auto lock = claim(*directory, force);
+    if (!lock && lock.error().code == ENOENT && force) return {};
+    if (!lock) return not_found(std::move(lock).error());
+    const auto state = directory->read_state();
+    if (!state && force) {
+      if (state.error().code != ENOENT) return remove_unreadable(*directory, state.error());
+      return directory->remove();  // nothing was left on the host before the state was written
+    }
+    CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
+    if (container.status != Status::creating || !force) return remove_loaded(container, force, report);
+    lock->reset();  // it takes the lock when it gives up
+    CLOCHE_TRY(await_creator(container.state.creator));
   }
-  // A `start` that was killed leaves the socket of a container that runs.
-  if (container->status == Status::created && !container->directory.connect_for_start())
-    container->status = Status::running;
-  if (!force && container->status != Status::stopped && container->status != Status::created)
-    return sys::fail_because(
-        fmt::format("it is not stopped but {} (--force ends it)", name(container->status)));
-  if (container->has_process() || container->status == Status::creating) {
-    std::optional<sys::Fd> pidfd;
-    if (container->init)
-      if (auto opened = open_marked(*container->init)) pidfd = *std::move(opened);
-    CLOCHE_TRY(end_init(*container));
-    if (pidfd) CLOCHE_TRY(await_last(*pidfd));
-  }
-  return clean_up(*container, report);
 }
 
 sys::Result<> pause(const StateRoot& root, const std::string& id) {

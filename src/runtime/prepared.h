@@ -19,7 +19,8 @@ struct Prepared {
   std::map<std::string, sys::Fd> namespaces;  // OCI type -> namespace to join
   std::optional<kernel::SeccompProgram> filter;
   sys::Fd cgroup;  // the container's cgroup directory
-  sys::Fd init;  // the program of --init, as a sealed memory file
+  sys::Fd init;  // cloche-init, as a sealed memory file
+  sys::Fd proc;  // the host's /proc: a namespace that is joined may have another, or none
   sys::Fd init_mark;  // where the container's first process writes who it is; invalid: nowhere
   sys::Fd start_listener;  // where `start` will call
   std::string oci_state;  // the state that hooks are given; "@PID@" and "@STATUS@" are filled in

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,7 +23,9 @@ namespace {
 
 constexpr char kState[] = "state.json", kConfig[] = "config.json", kInit[] = "init", kStart[] = "start";
 constexpr char kUnfinished[] = "state.json.new";
-constexpr size_t kLargestState = 4 << 20, kLargestConfig = size_t{16} << 20;
+constexpr size_t kLargestConfig = size_t{16} << 20;
+// The annotations are part of the config, and a byte of theirs is six at most in our JSON (\u007f).
+constexpr size_t kLargestState = 8 * kLargestConfig;
 
 std::string json_of(const SavedUndo& undo) {
   return fmt::format(R"({{"kind":{},"path":{},"text":{}}})", json_string(undo.kind), json_string(undo.path),
@@ -133,7 +136,11 @@ sys::Result<> ContainerDirectory::write(const char* name, std::string_view conte
 
 // A write may stop half-way when its process is killed; a rename does not.
 sys::Result<> ContainerDirectory::write_state(const SavedState& state) const {
-  CLOCHE_TRY(write(kUnfinished, to_json(state)));
+  const std::string json = to_json(state);
+  if (json.size() > kLargestState)
+    return sys::fail(
+        EFBIG, fmt::format("{}/{}: {} bytes, the limit is {}", path(), kState, json.size(), kLargestState));
+  CLOCHE_TRY(write(kUnfinished, json));
   return sys::rename_at(directory_.get(), kUnfinished, kState);
 }
 
@@ -173,6 +180,27 @@ sys::Result<> ContainerDirectory::forget_start() const {
   auto removed = sys::remove_at(directory_.get(), kStart);
   if (!removed && removed.error().code == ENOENT) return {};
   return removed;
+}
+
+sys::Result<sys::Fd> ContainerDirectory::lock(int patience) const {
+  constexpr int kPause = 5;  // milliseconds; flock(2) itself knows no timeout
+  CLOCHE_TRY_ASSIGN(file, sys::open_at(directory_.get(), ".", O_RDONLY | O_DIRECTORY));
+  const int operation = patience == kUnbounded ? LOCK_EX : LOCK_EX | LOCK_NB;
+  for (int waited = 0;; waited += kPause) {
+    const long locked = sys::raw_call(SYS_flock, file.get(), operation);
+    if (locked >= 0) break;
+    if (locked == -EINTR) continue;
+    if (locked != -EWOULDBLOCK) return sys::fail(static_cast<int>(-locked), "flock(LOCK_EX)");
+    if (waited >= patience) return sys::fail(ETIMEDOUT, "flock(LOCK_EX)");
+    const timespec pause{.tv_sec = 0, .tv_nsec = kPause * 1'000'000L};
+    sys::raw_call(SYS_nanosleep, &pause, nullptr);
+  }
+  // Whoever held it before may have removed the directory, and somebody may have made another one since.
+  CLOCHE_TRY_ASSIGN(held, sys::stat_fd(file));
+  CLOCHE_TRY_ASSIGN(named, sys::stat_at(AT_FDCWD, path(), false));
+  if (held.st_dev != named.st_dev || held.st_ino != named.st_ino)
+    return sys::fail(ENOENT, fmt::format("flock({})", path()));
+  return file;
 }
 
 sys::Result<> ContainerDirectory::remove() const {

@@ -64,7 +64,7 @@ class ContainerDirectory {
   [[nodiscard]] const sys::Fd& fd() const { return directory_; }
   [[nodiscard]] std::string path() const { return root_ + "/" + id_; }
 
-  // Complete or not there at all, also after a kill -9.
+  // Complete or not there at all, also after a kill -9. EFBIG: more than read_state() would read.
   sys::Result<> write_state(const SavedState& state) const;
   sys::Result<> write_config(std::string_view json) const;
   // The file for the first process to write itself into.
@@ -79,7 +79,13 @@ class ContainerDirectory {
   [[nodiscard]] bool awaits_start() const;
   sys::Result<> forget_start() const;
 
-  // Its files, the state last, and itself.
+  // One at a time of those that change what is there: the making, `start`, `delete`, the end of `run`. The lock ends
+  // with the descriptor. ENOENT: this directory was removed meanwhile, whatever has its name now. ETIMEDOUT: somebody
+  // else still holds it after so many milliseconds.
+  sys::Result<sys::Fd> lock(int patience = kUnbounded) const;
+  static constexpr int kUnbounded = -1;
+
+  // Its files, the state last, and itself. By whoever holds the lock.
   sys::Result<> remove() const;
 
  private:

@@ -7,6 +7,9 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "sys/call.h"
 #include "sys/flags.h"
 
@@ -41,11 +44,13 @@ Result<Fd> open_at(int dirfd, const std::string& path, int flags, mode_t mode) {
   });
 }
 
-Result<Fd> open_in_root(const Fd& root, std::string_view path, int flags, mode_t mode) {
+namespace {
+
+Result<Fd> open_resolved(const Fd& root, std::string_view path, int flags, mode_t mode, uint64_t resolve) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
   how.mode = mode;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve;
   const std::string name(path.empty() ? "/" : path);
   long result = -EAGAIN;
   for (int tries = 0; result == -EAGAIN && tries < 128; ++tries)
@@ -54,6 +59,15 @@ Result<Fd> open_in_root(const Fd& root, std::string_view path, int flags, mode_t
     return fmt::format("openat2({}, {}, {{flags={}, resolve={}}})", root.get(), quoted(name),
                        open_flag_names(how.flags), resolve_flag_names(how.resolve));
   });
+}
+
+}  // namespace
+
+Result<Fd> open_in_root(const Fd& root, std::string_view path, int flags, mode_t mode) {
+  return open_resolved(root, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+Result<Fd> open_in_root_plainly(const Fd& root, std::string_view path, int flags) {
+  return open_resolved(root, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 }
 
 Result<Fd> make_directory_in_root(const Fd& root, std::string_view path, mode_t mode) {
@@ -220,6 +234,19 @@ Result<> close_range_from(unsigned first, bool only_mark_cloexec) {
   return outcome(raw_call(SYS_close_range, first, ~0U, flags), [&] {
     return fmt::format("close_range({}, ~0, {})", first, only_mark_cloexec ? "CLOSE_RANGE_CLOEXEC" : "0");
   });
+}
+
+Result<> close_all_but(int first, std::vector<int> keep) {
+  std::ranges::sort(keep);
+  keep.push_back(std::numeric_limits<int>::max());
+  for (const int next : keep) {
+    if (next < first) continue;
+    if (next > first)
+      CLOCHE_TRY(outcome(raw_call(SYS_close_range, first, next - 1, 0),
+                         [&] { return fmt::format("close_range({}, {})", first, next - 1); }));
+    if (next < std::numeric_limits<int>::max()) first = next + 1;
+  }
+  return {};
 }
 
 Result<Fd> duplicate(const Fd& file) {

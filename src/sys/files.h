@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sys/error.h"
 #include "sys/fd.h"
@@ -21,6 +22,9 @@ Result<Fd> open_at(int dirfd, const std::string& path, int flags, mode_t mode = 
 // whatever symbolic links it holds. EAGAIN (a rename raced with the resolution) is retried a bounded number of
 // times. O_CLOEXEC is always added. There is no fallback for kernels without openat2.
 Result<Fd> open_in_root(const Fd& root, std::string_view path, int flags, mode_t mode = 0);
+
+// The same with RESOLVE_NO_SYMLINKS: ELOOP where a part of the path is a symbolic link.
+Result<Fd> open_in_root_plainly(const Fd& root, std::string_view path, int flags);
 
 // The directory `path` below `root`, made with `mode` where parts of it are missing. Errors: ENOTDIR where a part
 // is a file, EROFS, ENOSPC, ELOOP.
@@ -56,6 +60,8 @@ Result<int64_t> file_system_magic(const Fd& file);
 Result<int64_t> file_system_magic(const std::string& path);
 
 Result<> close_range_from(unsigned first, bool only_mark_cloexec = false);
+// Closes every descriptor from `first` on but those in `keep`.
+Result<> close_all_but(int first, std::vector<int> keep);
 Result<Fd> duplicate(const Fd& file);
 // dup2 to a fixed number, without close-on-exec there: for descriptors 0, 1 and 2.
 Result<> duplicate_to(const Fd& file, int number);

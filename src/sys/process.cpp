@@ -54,7 +54,9 @@ Result<Cloned> clone_process(const CloneOptions& options) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(options.cgroup);
   }
-  const long pid = raw_call(SYS_clone3, &args, sizeof args);
+  long pid = raw_call(SYS_clone3, &args, sizeof args);
+  if (pid == -ENOSYS && options.flags == 0 && options.cgroup < 0)
+    pid = raw_call(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);
   if (pid == 0) return Cloned(Child{});
   CLOCHE_TRY(outcome(pid, [&] { return fmt::format("clone3({{flags={}}})", clone_flag_names(args.flags)); }));
   return Cloned(Parent{.child = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)});

@@ -27,7 +27,8 @@ struct CloneOptions {
   uint64_t flags = 0;         // CLONE_NEW*, CLONE_PARENT; CLONE_PIDFD is always added
   int cgroup = -1;            // a cgroup directory: CLONE_INTO_CGROUP (Linux 5.7)
 };
-// Fork-like clone3(2): no shared memory. The caller must be single-threaded.
+// Fork-like clone3(2): no shared memory. The caller must be single-threaded. A plain fork, without flags or cgroup, is
+// done by clone(2) where a seccomp filter hides clone3, as those of containers do.
 Result<Cloned> clone_process(const CloneOptions& options);
 
 Result<> join_namespace(const Fd& ns, uint64_t clone_flag, const std::string& name);

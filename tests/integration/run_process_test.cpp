@@ -140,6 +140,26 @@ TEST_F(RunProcess, ClosedStandardDescriptorsAreDevNull) {
   EXPECT_EQ(outcome.err, "0\n1\n2\n3\n") << outcome.describe();
 }
 
+TEST_F(RunProcess, OpensItsOwnStreamsAgain) {
+  CLOCHE_NEEDS(needs::root());
+  for (const char* user : {"0", "1000"}) {
+    const Outcome outcome = run_box({"--user", user}, "echo out >/dev/stdout; echo err >/dev/stderr");
+    EXPECT_EQ(outcome.out, "out\n") << outcome.describe();
+    EXPECT_EQ(outcome.err, "err\n");
+  }
+}
+
+// To a run in another pid namespace the numbers of this one's processes mean nothing.
+TEST_F(RunProcess, IsNotSweptByARunInAnotherPidNamespace) {
+  CLOCHE_NEEDS(needs::root());
+  Running running(box({"-i"}, "echo running; cat; exit 5"));
+  ASSERT_TRUE(running.wait_for_output("running\n")) << running.so_far().describe();
+  const Outcome other = run({.argv = {"unshare", "--pid", "--fork", "--mount-proc", program("cloche"), "run",
+                                      "host", "--", "true"}});
+  EXPECT_TRUE(other.ok()) << other.describe();
+  EXPECT_EQ(running.finish().exit_code, 5);
+}
+
 TEST_F(RunProcess, Environment) {
   std::ofstream(scratch() + "/env") << "# comment\nFROM_FILE=a b\n\nTAKEN\nOVER=file\n";
   Command command = box({"--name", "bell", "--env-file", scratch() + "/env", "-e", "OVER=flag", "-e", "ALSO"},

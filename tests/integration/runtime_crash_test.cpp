@@ -1,5 +1,6 @@
 // cloche-runtime killed at system calls in turn: what it leaves can be deleted, whatever the point.
 #include <filesystem>
+#include <fstream>
 
 #include "support/bundle.h"
 #include "support/needs.h"
@@ -86,6 +87,38 @@ TEST_F(RuntimeCrash, StartAndDeleteKilledAtAnyPoint) {
   points += sweep({"delete", "--force", "box"}, kCalls, running);
   RecordProperty("points", points);
   EXPECT_GT(points, 20);
+}
+
+// What a config may hold can be read back from the state.
+TEST_F(RuntimeCrash, LargeAnnotationsCanBeReadAgain) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sleep", "31415"});
+  box.config.annotations["org.example/large"] = std::string(5 << 20, 'x');
+  const Outcome created = create(box);
+  ASSERT_TRUE(created.ok()) << created.describe().substr(0, 1000);
+  EXPECT_EQ(status(), "created");
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+// A state that nobody can read does not say what else to remove, but the process is known.
+TEST_F(RuntimeCrash, AnUnreadableStateIsRemovedAfterItsProcess) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sleep", "31415"});
+  ASSERT_TRUE(start_detached(box).ok());
+  const std::string file = state_root() + "/box/state.json";
+  const std::string cgroup = shell("jq -r .cgroup " + file).out;
+  std::ofstream(file, std::ios::trunc) << "{";
+  EXPECT_EQ(runtime({"delete", "box"}).exit_code, 1);
+  EXPECT_NE(shell("pgrep -f '^sleep 31415'").out, "") << "without --force nothing is touched";
+  const Outcome deleted = runtime({"delete", "--force", "box"});
+  EXPECT_EQ(deleted.exit_code, 1);
+  EXPECT_NE(deleted.err.find("may be left"), std::string::npos) << deleted.err;
+  EXPECT_EQ(shell("pgrep -f '^sleep 31415' || true").out, "");
+  EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
+  EXPECT_TRUE(runtime({"delete", "--force", "box"}).ok());
+  if (cgroup.starts_with("/"))
+    shell("for i in 1 2 3 4 5 6 7 8 9 10; do rmdir " + cgroup.substr(0, cgroup.find('\n')) +
+          " && break; sleep 0.1; done");
 }
 
 }  // namespace

@@ -106,5 +106,28 @@ TEST_F(RuntimeExec, ATerminal) {
   EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok());
 }
 
+// Stopped between the look at the init and the clone: then the kernel has no process to give (ENOMEM).
+TEST_F(RuntimeExec, IntoAContainerThatEndsMeanwhile) {
+  CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(needs::program("strace"));
+  auto box = bundle({"sleep", "1000"});
+  ASSERT_TRUE(start_detached(box).ok());
+  const std::string trace = scratch() + "/trace";
+  std::vector<std::string> argv{
+      "strace", "-qq", "-o", trace, "-e", "trace=socketpair", "-e", "inject=socketpair:signal=STOP:when=1"};
+  for (std::string& word : command({"exec", "box", "true"})) argv.push_back(std::move(word));
+  Running execs({.argv = argv});
+  const std::string pid = shell("until grep -q 'stopped by SIGSTOP' " + trace +
+                                " 2>/dev/null; do sleep 0.01; done; pgrep -P " + std::to_string(execs.pid()))
+                              .out;
+  ASSERT_NE(pid, "");
+  stop();
+  shell("kill -CONT " + pid);
+  const Outcome outcome = execs.finish();
+  EXPECT_EQ(outcome.exit_code, 255) << outcome.describe();
+  EXPECT_NE(outcome.err.find("container not running"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok());
+}
+
 }  // namespace
 }  // namespace cloche::test

@@ -262,5 +262,154 @@ TEST_F(RuntimeLife, OnlyOneOfTwoStartsSucceeds) {
   }
 }
 
+// A frozen process never hears `start`.
+TEST_F(RuntimeLife, ACreatedOneCanBePaused) {
+  CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(needs::cgroup2());
+  auto box = bundle({"sleep", "1000"});
+  ASSERT_TRUE(create(box).ok());
+  ASSERT_TRUE(runtime({"pause", "box"}).ok());
+  EXPECT_EQ(status(), "paused");
+  const Outcome refused = runtime({"start", "box"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("it is paused"), std::string::npos) << refused.err;
+  ASSERT_TRUE(runtime({"resume", "box"}).ok());
+  EXPECT_EQ(status(), "created");
+  ASSERT_TRUE(runtime({"start", "box"}).ok());
+  EXPECT_EQ(status(), "running");
+  EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok());
+  ASSERT_TRUE(create(box).ok());
+  ASSERT_TRUE(runtime({"pause", "box"}).ok());
+  EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok()) << "a frozen one that waits can be killed too";
+}
+
+// Each container of the id is deleted by one of them, and no `delete` touches the next one.
+TEST_F(RuntimeLife, DeletesAndCreationsOfOneIdAtATime) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sleep", "1000"});
+  box.write();
+  const auto loop = [&](const std::string& log, const std::string& body) {
+    std::vector<std::string> argv{"sh",
+                                  "-c",
+                                  "log=$1; bundle=$2; shift 2; i=0; while [ $i -lt 40 ]; do i=$((i+1)); " +
+                                      body + "; done </dev/null >/dev/null 2>>\"$log\"",
+                                  "sh",
+                                  scratch() + "/" + log,
+                                  box.path()};
+    for (std::string& word : command({})) argv.push_back(std::move(word));
+    return Command{.argv = std::move(argv)};
+  };
+  const std::string deleting = "\"$@\" delete --force box";
+  {
+    Running creates(loop("create", "\"$@\" create --bundle \"$bundle\" box && \"$@\" start box"));
+    Running first(loop("delete1", deleting));
+    Running second(loop("delete2", deleting));
+    for (Running* running : {&creates, &first, &second}) EXPECT_FALSE(running->finish().timed_out);
+  }
+  EXPECT_EQ(text_of(scratch() + "/delete1"), "");
+  EXPECT_EQ(text_of(scratch() + "/delete2"), "");
+  std::ifstream log(scratch() + "/create");
+  for (std::string line; std::getline(log, line);)
+    EXPECT_TRUE(line.find("does not exist") != std::string::npos ||
+                line.find("exists already") != std::string::npos)
+        << line;
+  EXPECT_TRUE(runtime({"delete", "--force", "box"}).ok());
+  EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
+}
+
+// A run in the foreground that somebody else deletes has nothing to remove any more.
+TEST_F(RuntimeLife, ADeletedForegroundRunEndsWithItsCommand) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sh", "-c", "echo ready; exec sleep 1000"});
+  box.write();
+  Running running({.argv = command({"run", "--bundle", box.path(), "box"})});
+  ASSERT_TRUE(running.wait_for_output("ready"));
+  EXPECT_TRUE(runtime({"delete", "--force", "box"}).ok());
+  const Outcome outcome = running.finish();
+  EXPECT_EQ(outcome.exit_code, 137) << outcome.describe();
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
+}
+
+class RuntimeHooks : public RuntimeLife {
+ protected:
+  static spec::Hook script(const std::string& text) {
+    return {.path = "/bin/sh", .args = {"sh", "-c", text}, .env = {"PATH=/usr/bin:/bin"}, .timeout = {}};
+  }
+  spec::Hook note(const std::string& word) { return script("echo " + word + " >> " + scratch() + "/notes"); }
+};
+
+TEST_F(RuntimeHooks, PoststopTakesDownWhatAFailedCreationHadSetUp) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"nosuch"});
+  box.config.hooks.emplace();
+  box.config.hooks->createRuntime = {note("up")};
+  box.config.hooks->poststop = {note("down")};
+  EXPECT_EQ(create(box).exit_code, 1);
+  EXPECT_EQ(text_of(scratch() + "/notes"), "up\ndown\n");
+  std::filesystem::remove(scratch() + "/notes");
+  EXPECT_EQ(run(box).exit_code, 1);
+  EXPECT_EQ(text_of(scratch() + "/notes"), "up\ndown\n");
+  std::filesystem::remove(scratch() + "/notes");
+  box.config.process->args = {"true"};
+  std::filesystem::create_directory(scratch() + "/pid");
+  EXPECT_EQ(create(box, "box", {"--pid-file", scratch() + "/pid"}).exit_code, 1) << "a directory is there";
+  EXPECT_EQ(text_of(scratch() + "/notes"), "up\ndown\n");
+  EXPECT_FALSE(std::filesystem::exists(scratch() + "/pid.new"));
+  EXPECT_EQ(status(), "");
+}
+
+TEST_F(RuntimeHooks, PoststopDoesNotRunWhereNoHookBegan) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"nosuch"});
+  box.config.hooks.emplace();
+  box.config.hooks->poststop = {note("down")};
+  EXPECT_EQ(create(box).exit_code, 1);
+  EXPECT_EQ(text_of(scratch() + "/notes"), "");
+}
+
+TEST_F(RuntimeHooks, TheErrorSaysWhyOneFailed) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  box.config.hooks.emplace();
+  box.config.hooks->createRuntime = {script("echo first >&2; printf 'why it\\033 failed\\n' >&2; exit 1")};
+  const Outcome failed = create(box);
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_NE(failed.err.find("it ended with status 1 (stderr: why it? failed)"), std::string::npos)
+      << failed.err;
+  EXPECT_EQ(failed.err.find("first"), std::string::npos) << failed.err;
+  box.config.hooks->createRuntime = {{.path = "/nosuch", .args = {}, .env = {}, .timeout = {}}};
+  const Outcome missing = create(box);
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_NE(missing.err.find("createRuntime hook 1 of 1, /nosuch: "
+                             "execve(\"/nosuch\") = -ENOENT (No such file or directory)"),
+            std::string::npos)
+      << missing.err;
+  EXPECT_TRUE(missing.err.starts_with("cloche-runtime: ")) << missing.err;
+}
+
+TEST_F(RuntimeHooks, WhatOneSaysIsHandedOn) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  box.config.hooks.emplace();
+  box.config.hooks->createRuntime = {script("echo said >&2")};
+  box.config.hooks->createRuntime[0].timeout = 2147483647;
+  const Outcome outcome = run(box);
+  EXPECT_TRUE(outcome.ok()) << outcome.describe();
+  EXPECT_EQ(outcome.err, "said\n");
+}
+
+TEST_F(RuntimeHooks, OnePastItsTimeoutIsKilled) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  box.config.hooks.emplace();
+  box.config.hooks->createRuntime = {script("echo waiting >&2; exec sleep 1000")};
+  box.config.hooks->createRuntime[0].timeout = 1;
+  const Outcome outcome = create(box);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("killed after its timeout of 1 s (stderr: waiting)"), std::string::npos)
+      << outcome.err;
+}
+
 }  // namespace
 }  // namespace cloche::test

@@ -74,7 +74,9 @@ std::expected<Plan, Refusal> plan_of(const Golden& golden) {
   request.root = BundleRoot{root.starts_with('/') ? root : request.bundle + "/" + root};
   request.spec = std::move(spec->value);
   golden.adapt(request);
-  return make_plan(request, golden.host());
+  HostFacts host = golden.host();
+  host.sealed_program = needs_sealed_program(request.spec);  // then the runtime starts itself again
+  return make_plan(request, host);
 }
 
 class GoldenPlan : public testing::TestWithParam<Golden> {};

@@ -1,6 +1,9 @@
 // What is written down of a container, and what is read back.
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "runtime/json_text.h"
 #include "runtime/lifecycle.h"
@@ -58,6 +61,52 @@ TEST(SavedState, JsonAndBack) {
   state.version = 2;
   EXPECT_FALSE(parse_state(to_json(state))) << "a later version's state is not guessed at";
   EXPECT_FALSE(parse_state("{\"id\": "));
+}
+
+class StateDirectory : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(place_), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(place_); }
+  [[nodiscard]] StateRoot root() const { return StateRoot(place_); }
+
+ private:
+  char place_[32] = "/tmp/cloche-state-XXXXXX";
+};
+
+TEST_F(StateDirectory, WhatCanBeWrittenCanBeRead) {
+  const auto directory = root().make("box");
+  ASSERT_TRUE(directory) << directory.error().message();
+  SavedState state{.id = "box"};
+  state.annotations["k"] = std::string(5 << 20, '\x7f');  // 30 MiB as JSON
+  ASSERT_TRUE(directory->write_state(state));
+  const auto back = directory->read_state();
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_TRUE(back->annotations == state.annotations);
+  state.annotations["k"] = std::string(23 << 20, '\x7f');  // 138 MiB
+  EXPECT_EQ(directory->write_state(state).error().code, EFBIG);
+}
+
+TEST_F(StateDirectory, OneHoldsTheLock) {
+  const auto one = root().make("box");
+  const auto other = root().find("box");
+  ASSERT_TRUE(one && other);
+  {
+    const auto lock = one->lock();
+    ASSERT_TRUE(lock) << lock.error().message();
+    EXPECT_EQ(other->lock(0).error().code, ETIMEDOUT);
+  }
+  EXPECT_TRUE(other->lock(0));
+}
+
+TEST_F(StateDirectory, TheLockIsOnTheDirectoryNotOnItsName) {
+  const auto old = root().make("box");
+  ASSERT_TRUE(old);
+  ASSERT_TRUE(old->remove());
+  EXPECT_EQ(old->lock().error().code, ENOENT);
+  const auto next = root().make("box");
+  ASSERT_TRUE(next);
+  EXPECT_EQ(old->lock().error().code, ENOENT) << "it belongs to another container now";
+  EXPECT_TRUE(next->lock());
 }
 
 TEST(ContainerId, IsOneNameOfAFile) {
