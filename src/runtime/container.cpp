@@ -40,7 +40,7 @@ std::vector<int> in_pid_namespace_of(pid_t init) {
   DIR* proc = ::opendir("/proc");
   if (proc == nullptr) return pids;
   while (const dirent* entry = ::readdir(proc)) {
-    const int pid = ::atoi(entry->d_name);
+    const int pid = static_cast<int>(::strtol(entry->d_name, nullptr, 10));
     if (pid > 0 && pid != init && pid_namespace_of(entry->d_name) == wanted) pids.push_back(pid);
   }
   ::closedir(proc);

@@ -116,7 +116,7 @@ TEST_F(CommandFailure, WithoutItsLoader) {
   bool patched = false;
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;
-    std::memcpy(&segment, image.data() + header.e_phoff + i * header.e_phentsize, sizeof segment);
+    std::memcpy(&segment, image.data() + header.e_phoff + uint64_t{i} * header.e_phentsize, sizeof segment);
     if (segment.p_type != PT_INTERP) continue;
     image.replace(segment.p_offset, 5, "/gone");
     patched = true;

@@ -220,7 +220,7 @@ TEST_F(RuntimeInside, ASharedMountReachesTheHostAndNothingElseDoes) {
   box.config.linux_->rootfsPropagation = "shared";
   for (auto* set : {&box.config.process->capabilities->bounding, &box.config.process->capabilities->effective,
                     &box.config.process->capabilities->permitted})
-    set->push_back("CAP_SYS_ADMIN");
+    set->emplace_back("CAP_SYS_ADMIN");
   box.write();
   std::string line;
   for (const std::string& word : command({"run", "--bundle", box.path(), "box"})) line += word + " ";

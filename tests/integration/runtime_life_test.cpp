@@ -13,7 +13,6 @@
 namespace cloche::test {
 namespace {
 
-using ::testing::Test;
 
 class RuntimeLife : public RuntimeTest {};
 
@@ -193,7 +192,7 @@ TEST_F(RuntimeLife, TheTerminalIsSentOverTheConsoleSocket) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   ASSERT_LT(path.size(), sizeof address.sun_path);
-  std::strcpy(address.sun_path, path.c_str());
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
   ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(listen(listener.get(), 1), 0);
   const Outcome created = create(box, "box", {"--console-socket", path});

@@ -17,7 +17,6 @@ namespace {
 using test::every_action;
 using test::small_plan;
 using test::step;
-using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -108,6 +107,7 @@ TEST(Catalog, WhySaysItsSource) {
 TEST(Words, NothingReachesTheTerminalButText) {
   EXPECT_EQ(printable("a\nb\tc\x1b[31m"), "a\\nb\\tc\\x1b[31m");
   EXPECT_EQ(printable("\xff\xc3\xa9\xc0\xaf"), "\\xff\xc3\xa9\\xc0\\xaf");
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): what it is about
   EXPECT_EQ(printable("a\xe2\x80\xae"
                       "b"),
             "a\\u202eb");

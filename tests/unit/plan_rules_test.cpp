@@ -212,7 +212,9 @@ TEST(PlanCgroup, PathsStayBelowTheMount) {
   const auto path = [&](const char* wanted) {
     os(request).cgroupsPath = wanted;
     const auto plan = make_plan(request, test::root_host());
-    return plan ? find<CreateCgroup>(*plan, "cgroup")->path : plan.error().sentence;
+    if (!plan) return plan.error().sentence;
+    const auto* made = find<CreateCgroup>(*plan, "cgroup");
+    return made != nullptr ? made->path : std::string("no cgroup");
   };
   EXPECT_EQ(path(""), "/sys/fs/cgroup/cloche-t");
   EXPECT_EQ(path("/a//b/"), "/sys/fs/cgroup/a/b");

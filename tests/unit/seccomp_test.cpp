@@ -14,7 +14,6 @@ namespace cloche::kernel {
 namespace {
 
 using test::answer;
-using test::Call;
 using test::kAllow;
 using test::kKillProcess;
 using test::refuse;

@@ -93,7 +93,7 @@ TEST(Validate, Process) {
   EXPECT_EQ(after_process([](Process& p) { p.user.umask = 01000; }),
             "process.user.umask: 01000 is more than 0777");
   EXPECT_EQ(
-      warnings_after([](Spec& s) { s.process->capabilities->bounding.push_back("CAP_FUTURE"); }),
+      warnings_after([](Spec& s) { s.process->capabilities->bounding.emplace_back("CAP_FUTURE"); }),
       Lines{"process.capabilities.bounding[3]: \"CAP_FUTURE\" is no capability that is known here; ignored"});
   EXPECT_EQ(warnings_after([](Spec& s) { s.process->user.username = "u"; }),
             Lines{"process.user.username: is for Windows; ignored"});
