@@ -104,6 +104,9 @@ int main_of(int argc, char** argv) {
       print(STDERR_FILENO, app.help());
       return engine::kEngineFailed;
     }
+    if (argv[1][0] != '-' &&
+        app.get_subcommands([&](const CLI::App* one) { return one->get_name() == argv[1]; }).empty())
+      return complain(fmt::format("there is no command \"{}\" (cloche --help lists them)", argv[1]));
     return complain(fmt::format("{} (cloche --help lists the commands and flags)", error.what()));
   }
   const CLI::App& parsed = explain_command->parsed() ? *explained_run : *run_command;

@@ -386,7 +386,14 @@ std::string say(const Execute& a) {
 }  // namespace
 
 std::string describe(const Step& step) {
-  return std::visit([](const auto& action) { return say(action); }, step.action);
+  constexpr size_t kLongest = 1000;  // bytes; a config may hold a megabyte in one word
+  std::string text = std::visit([](const auto& action) { return say(action); }, step.action);
+  if (text.size() <= kLongest) return text;
+  const size_t all = text.size();
+  text.resize(kLongest);
+  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
+  if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.pop_back();
+  return fmt::format("{}... ({} bytes in all)", text, all);
 }
 
 std::string describe(const Why& why) {

@@ -153,10 +153,7 @@ void ScriptWriter::emit(const MountFs& a) {
   // Where the host's own is read-only for us, the kernel allows a new one only read-only from the start.
   if (readonly) made += fmt::format(" ||\n  {}", command(joined({"ro"}, options)));
   if (a.fallback == "bind") {
-    const size_t cgroup = plan_.find("cgroup");
-    const auto* own =
-        cgroup < plan_.steps.size() ? std::get_if<CreateCgroup>(&plan_.steps[cgroup].action) : nullptr;
-    const std::string host = a.type == "cgroup2"  ? (own != nullptr ? own->path : "/sys/fs/cgroup")
+    const std::string host = a.type == "cgroup2"  ? "/sys/fs/cgroup"
                              : a.type == "sysfs"  ? "/sys"
                              : a.type == "mqueue" ? "/dev/mqueue"
                                                   : "/proc";

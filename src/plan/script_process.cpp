@@ -285,11 +285,15 @@ void ScriptWriter::emit(const AwaitStart&) { not_done("the command starts at onc
 
 void ScriptWriter::emit(const FindCommand& a) {
   const std::string command = shell_word(a.command);
+  const bool path = a.command.find('/') != std::string::npos;
   const std::string found =
-      a.command.find('/') != std::string::npos
-          ? fmt::format("[ -x {} ]", command)
-          : fmt::format("(PATH={}; command -v -- {} >/dev/null)", shell_word(a.search_path), command);
+      path ? fmt::format("[ -e {} ]", command)
+           : fmt::format("(PATH={}; command -v -- {} >/dev/null)", shell_word(a.search_path), command);
   line(fmt::format("{} || {{ printf '%s: not found\\n' {} >&2; exit 127; }}", found, command));
+  if (path)
+    line(fmt::format(
+        "[ -x {0} ] && [ ! -d {0} ] || {{ printf '%s: cannot be executed\\n' {0} >&2; exit 126; }}",
+        command));
 }
 
 // setpriv before env: env is found by the host's PATH, and it is what brings the container's.

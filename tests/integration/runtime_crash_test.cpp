@@ -14,7 +14,8 @@ class RuntimeCrash : public RuntimeTest {
   // Kills `words` at every call of these kinds in turn and deletes what is there. `prepare` comes before each; false
   // ends the sweep. The number of points is returned.
   template <class Prepare>
-  int sweep(const std::vector<std::string>& words, const std::vector<std::string>& calls, const Prepare& prepare) {
+  int sweep(const std::vector<std::string>& words, const std::vector<std::string>& calls,
+            const Prepare& prepare) {
     int points = 0;
     for (const std::string& call : calls) {
       for (int nth = 1; nth <= 60; ++nth) {

@@ -13,7 +13,6 @@
 namespace cloche::test {
 namespace {
 
-
 class RuntimeLife : public RuntimeTest {};
 
 std::string text_of(const std::string& path) {
