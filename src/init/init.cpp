@@ -52,8 +52,8 @@ void take_the_foreground() {
 const char* reason_for(const char* reasons, long error) {
   while (*reasons != '\0') {
     if (number_at(reasons) == error && *reasons == '=') return reasons + 1;
-    while (*reasons != '\0' && *reasons++ != '\n') {
-    }
+    while (*reasons != '\0' && *reasons != '\n') ++reasons;
+    if (*reasons == '\n') ++reasons;
   }
   return reasons;
 }
