@@ -73,10 +73,11 @@ void load_modules(const std::string& directory) {
   if (!waiting.empty()) fail("load " + *waiting.begin());
 }
 
+const std::string k9p = "trans=virtio,version=9p2000.L,msize=512000";
+
 // The host's files, never written: a tmpfs takes the changes. It is no part of the root, as an upper layer must be.
-void make_root(const std::string& root) {
-  const std::string p9 = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
-  mount_at("/host", "host", "9p", MS_RDONLY, p9);
+void make_root(const std::string& root, const std::string& share) {
+  mount_at("/host", "host", "9p", MS_RDONLY, k9p + ",cache=loose");
   mount_at("/changes", "changes", "tmpfs", 0, "mode=0755");
   make_directories("/changes/upper");
   make_directories("/changes/work");
@@ -90,6 +91,9 @@ void make_root(const std::string& root) {
   mount_at(root + "/dev/shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV);
   mount_at(root + "/dev/mqueue", "mqueue", "mqueue", 0);
   mount_at(root + "/run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+  // What others do on the host in its /tmp is not to be seen, unless this very directory is there.
+  if (!share.starts_with("/tmp/")) mount_at(root + "/tmp", "tmp", "tmpfs", 0, "mode=1777");
+  mount_at(root + share, "share", "9p", 0, k9p + ",cache=mmap");
 }
 
 void enter_root(const std::string& root) {
@@ -143,11 +147,10 @@ int run(const std::string& script) {
 int main() {
   mount_at("/proc", "proc", "proc", 0);
   load_modules("/modules");
-  make_root("/root");
-  enter_root("/root");
   const char* const share = std::getenv("cloche_vm_share");
   if (share == nullptr) fail("cloche_vm_share");
-  mount_at(share, "share", "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap");
+  make_root("/root", share);
+  enter_root("/root");
   for (const char* path : {"/etc/shadow", "/etc/gshadow"}) replace_unreadable(path);
   hand_down_controllers();
   sethostname("guest", 5);
