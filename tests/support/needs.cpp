@@ -109,4 +109,9 @@ Missing capability(int number, const std::string& name) {
   return name + " in the bounding set";
 }
 
+Missing disks() {
+  if (std::getenv("CLOCHE_VM_DISKS") != nullptr) return std::nullopt;
+  return "the disks of the guest (tests/vm/guest)";
+}
+
 }  // namespace cloche::test::needs

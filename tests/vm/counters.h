@@ -1,0 +1,60 @@
+// What the kernel counted, read from a cgroup's files.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace cloche::test {
+
+// Where the guest mounts cgroup v2.
+inline constexpr char kCgroups[] = "/sys/fs/cgroup";
+
+inline std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The number of the line "KEY NUMBER", the last one if there are more; -1 where no line is of that key.
+inline int64_t counter(const std::string& text, const std::string& key) {
+  int64_t result = -1;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(key + " ")) result = std::strtoll(line.c_str() + key.size() + 1, nullptr, 10);
+  return result;
+}
+
+// A cgroup of the test's own, for containers that are compared with each other.
+class ParentCgroup {
+ public:
+  explicit ParentCgroup(const std::string& name) : name_("/" + name) {
+    std::filesystem::create_directory(path());
+  }
+  ParentCgroup(const ParentCgroup&) = delete;
+  ParentCgroup& operator=(const ParentCgroup&) = delete;
+  // Cannot go while a container is left in it, which LeaksNothing then reports.
+  ~ParentCgroup() {
+    std::error_code ignored;
+    std::filesystem::remove(path(), ignored);
+  }
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::string path() const { return kCgroups + name_; }
+  void set(const std::string& file, const std::string& value) const {
+    std::ofstream(path() + "/" + file) << value;
+  }
+  // The path of the child whose FILE holds VALUE; empty if there is none (yet).
+  [[nodiscard]] std::string child(const std::string& file, const std::string& value) const {
+    for (const auto& entry : std::filesystem::directory_iterator(path()))
+      if (entry.is_directory() && text_of(entry.path() / file) == value + "\n") return entry.path();
+    return "";
+  }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace cloche::test

@@ -1,0 +1,91 @@
+// The same limits through cloche-runtime: what a bundle's linux.resources says.
+#include <poll.h>
+
+#include <cerrno>
+
+#include "support/bundle.h"
+#include "support/needs.h"
+#include "vm/counters.h"
+
+namespace cloche::test {
+namespace {
+
+class VmRuntime : public RuntimeTest {
+ protected:
+  Bundle limited(std::vector<std::string> args) {
+    Bundle result = bundle(std::move(args));
+    result.config.linux_->cgroupsPath = "/vm-runtime";
+    result.config.linux_->resources.emplace();
+    return result;
+  }
+  Outcome run_to_end(const Bundle& box) {
+    box.write();
+    return run(box);
+  }
+};
+
+constexpr char kCgroup[] = "/sys/fs/cgroup/vm-runtime";
+
+TEST_F(VmRuntime, MemoryLimit) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  auto box =
+      limited({"sh", "-c", "busybox tail /dev/zero; echo status $?; cat /sys/fs/cgroup/memory.events"});
+  box.config.linux_->resources->memory = {.limit = 32 << 20};
+  const Outcome inside = run_to_end(box);
+  EXPECT_EQ(counter(inside.out, "status"), 137) << inside.describe();
+  EXPECT_EQ(counter(inside.out, "oom_kill"), 1) << inside.describe();
+  box.config.process->args = {"busybox", "tail", "/dev/zero"};
+  EXPECT_EQ(run_to_end(box).exit_code, 137);
+}
+
+TEST_F(VmRuntime, PidsLimit) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("pids"));
+  auto box = limited({"sh", "-c", "while :; do sleep 1000 & done"});
+  box.config.linux_->resources->pids = {.limit = 10};
+  const Outcome outcome = run_to_end(box);
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.describe();
+  EXPECT_TRUE(outcome.err.contains("can't fork: Resource temporarily unavailable")) << outcome.describe();
+}
+
+TEST_F(VmRuntime, CpuQuota) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("cpu"));
+  auto box = limited({"sh", "-c", "while :; do :; done"});
+  box.config.linux_->resources->cpu = {.quota = 20000, .period = 100000};
+  ASSERT_TRUE(start_detached(box).ok());
+  int64_t throttled = 0;
+  for (int tries = 0; tries < 600 && throttled < 5; ++tries) {
+    poll(nullptr, 0, 100);
+    throttled = counter(text_of(std::string(kCgroup) + "/cpu.stat"), "nr_throttled");
+  }
+  EXPECT_GE(throttled, 5);
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+// Frozen, a busy container uses no time: its counter stands still while that of the guest's clock goes on.
+TEST_F(VmRuntime, APausedContainerUsesNoTime) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("cpu"));
+  const auto usage = [] { return counter(text_of(std::string(kCgroup) + "/cpu.stat"), "usage_usec"); };
+  const auto grows = [&] {
+    const int64_t before = usage();
+    for (int tries = 0; tries < 20; ++tries) {
+      poll(nullptr, 0, 50);
+      if (usage() > before) return true;
+    }
+    return false;
+  };
+  auto box = limited({"sh", "-c", "while :; do :; done"});
+  ASSERT_TRUE(start_detached(box).ok());
+  EXPECT_TRUE(grows());
+  ASSERT_TRUE(runtime({"pause", "box"}).ok());
+  EXPECT_EQ(status(), "paused");
+  EXPECT_FALSE(grows());
+  ASSERT_TRUE(runtime({"resume", "box"}).ok());
+  EXPECT_EQ(status(), "running");
+  EXPECT_TRUE(grows());
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+}  // namespace
+}  // namespace cloche::test
