@@ -61,18 +61,8 @@ std::string scratch_path(const plan::Plan& plan) {
   return {};
 }
 
-// The lower layers: one `lowerdir+` each where the kernel has it (Linux 6.8), else one `lowerdir` joined by
-// colons, in which a colon or backslash of a path is escaped.
-sys::Result<bool> set_lowers(sys::FsContext& context, const std::vector<std::string>& lowers) {
-  bool appended = true;
-  for (size_t i = 0; i < lowers.size() && appended; ++i) {
-    const auto result = context.set_string("lowerdir+", lowers[i]);
-    if (!result && i == 0 && result.error().code == EINVAL)
-      appended = false;
-    else if (!result)
-      return std::unexpected(result.error());
-  }
-  if (appended) return true;
+// In one `lowerdir`, joined by colons: a colon or backslash of a path is escaped.
+std::string joined_lowers(const std::vector<std::string>& lowers) {
   std::string joined;
   for (const std::string& lower : lowers) {
     if (!joined.empty()) joined += ':';
@@ -81,8 +71,27 @@ sys::Result<bool> set_lowers(sys::FsContext& context, const std::vector<std::str
       joined += c;
     }
   }
-  CLOCHE_TRY(context.set_string("lowerdir", joined));
-  return false;
+  return joined;
+}
+
+struct Layers {
+  std::vector<std::string> lowers;
+  std::string upper, work;
+};
+
+sys::Result<sys::Fd> new_overlay(const Layers& layers, const std::vector<std::string>& options,
+                                 bool appended) {
+  CLOCHE_TRY_ASSIGN(context, sys::FsContext::open("overlay"));
+  CLOCHE_TRY(context.set_string("source", "overlay"));
+  if (appended)
+    for (const std::string& lower : layers.lowers) CLOCHE_TRY(context.set_string("lowerdir+", lower));
+  else
+    CLOCHE_TRY(context.set_string("lowerdir", joined_lowers(layers.lowers)));
+  CLOCHE_TRY(context.set_string("upperdir", layers.upper));
+  CLOCHE_TRY(context.set_string("workdir", layers.work));
+  CLOCHE_TRY(configure(context, options));
+  CLOCHE_TRY(context.create());
+  return context.mount(0);
 }
 
 }  // namespace
@@ -148,15 +157,15 @@ sys::Result<> ContainerSide::act(const plan::MountOverlay& step) {
   }
   // Relative to the scratch mount: its own path may be out of the mapped root's reach.
   CLOCHE_TRY(sys::change_directory(scratch_));
-  CLOCHE_TRY_ASSIGN(context, sys::FsContext::open("overlay"));
-  CLOCHE_TRY(context.set_string("source", "overlay"));
-  CLOCHE_TRY_ASSIGN(appended, set_lowers(context, lowers));
-  if (!appended) note_fallback(record_, index_, "lowerdir= (no lowerdir+ before Linux 6.8)");
-  CLOCHE_TRY(context.set_string("upperdir", upper));
-  CLOCHE_TRY(context.set_string("workdir", work));
-  CLOCHE_TRY(configure(context, step.options));
-  CLOCHE_TRY(context.create());
-  CLOCHE_TRY_ASSIGN(overlay, context.mount(0));
+  // One `lowerdir+` for each layer from Linux 6.8 on. Before, the key is refused at once, or (before 6.5) taken like any
+  // other and refused when the file system is made.
+  const Layers layers{.lowers = lowers, .upper = upper, .work = work};
+  auto made = new_overlay(layers, step.options, true);
+  if (!made && made.error().code == EINVAL) {
+    made = new_overlay(layers, step.options, false);
+    if (made) note_fallback(record_, index_, "lowerdir= (no lowerdir+ before Linux 6.8)");
+  }
+  CLOCHE_TRY_ASSIGN(overlay, std::move(made));
   if (step.target == "/") return attach_new_root(std::move(overlay));
   CLOCHE_TRY_ASSIGN(target, directory_target(step.target));
   return sys::attach_mount(overlay, target);
