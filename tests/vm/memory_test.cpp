@@ -61,16 +61,16 @@ TEST_F(VmMemory, SwapIsWhatMemorySwapAllowsBeyondMemory) {
   ASSERT_TRUE(shell("set -- $CLOCHE_VM_DISKS; mkswap -q $2 && swapon $2").ok());
   // tail keeps all that it reads until the end of its input.
   const std::string script =
-      "(head -c 32M /dev/zero; echo swapped $(cat /sys/fs/cgroup/memory.swap.current) >&2) | tail -c 32M | "
+      "(head -c 24M /dev/zero; echo swapped $(cat /sys/fs/cgroup/memory.swap.current) >&2) | tail -c 24M | "
       "wc -c";
-  const Outcome none = run_box({"--memory", "24M", "--memory-swap", "24M"}, script);
-  const Outcome little = run_box({"--memory", "24M", "--memory-swap", "28M"}, script);
-  const Outcome enough = run_box({"--memory", "24M", "--memory-swap", "64M"}, script);
+  const Outcome none = run_box({"--memory", "20M", "--memory-swap", "20M"}, script);
+  const Outcome little = run_box({"--memory", "20M", "--memory-swap", "22M"}, script);
+  const Outcome enough = run_box({"--memory", "20M", "--memory-swap", "64M"}, script);
   EXPECT_TRUE(shell("set -- $CLOCHE_VM_DISKS; swapoff $2").ok());
   EXPECT_EQ(none.out, "0\n") << none.describe();
   EXPECT_EQ(little.out, "0\n") << little.describe();
-  EXPECT_EQ(enough.out, "33554432\n") << enough.describe();
-  EXPECT_GT(counter(enough.err, "swapped"), 6 << 20) << enough.err;
+  EXPECT_EQ(enough.out, "25165824\n") << enough.describe();
+  EXPECT_GT(counter(enough.err, "swapped"), 3 << 20) << enough.err;
 }
 
 // How much of 48 MiB of file pages a container keeps when its neighbour fills what both may have.
