@@ -1,4 +1,4 @@
-// The cpu and cpuset controllers. Time is what the kernel counted for the container, never what a clock on the wall says.
+// The cpu and cpuset controllers. Time is what the kernel counted for the container, never what a clock says.
 #include <poll.h>
 
 #include "support/box.h"
