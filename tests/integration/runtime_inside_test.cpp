@@ -224,12 +224,12 @@ TEST_F(RuntimeInside, ASharedMountReachesTheHostAndNothingElseDoes) {
   box.write();
   std::string line;
   for (const std::string& word : command({"run", "--bundle", box.path(), "box"})) line += word + " ";
-  const Outcome outcome =
-      test::run({.argv = {"unshare", "--mount", "--propagation", "shared", "sh", "-c",
-                          "mount -t tmpfs outside " + shared + " && mount --make-shared " + shared +
-                              " && findmnt -rno TARGET | sort >" + scratch() + "/before && " + line +
-                              " && findmnt -rno TARGET | sort | diff " + scratch() + "/before -"}});
-  // The container's process has ended, and its mount with its mount namespace? No: the host's copy stays.
+  const Outcome outcome = test::run(
+      {.argv = {"unshare", "--mount", "--propagation", "private", "sh", "-c",
+                "mount --make-rshared / && mount -t tmpfs outside " + shared + " && mount --make-shared " +
+                    shared + " && findmnt -rno TARGET | sort >" + scratch() + "/before && " + line +
+                    " && findmnt -rno TARGET | sort | diff " + scratch() + "/before -"}});
+  // The container's mounts have ended with it; what it mounted on the shared one is there all the same.
   EXPECT_TRUE(outcome.out.contains("> " + shared)) << outcome.describe();
   EXPECT_FALSE(outcome.out.contains("> /proc")) << outcome.describe();
   EXPECT_FALSE(outcome.out.contains("> /\n")) << outcome.describe();
