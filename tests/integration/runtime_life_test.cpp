@@ -206,9 +206,10 @@ TEST_F(RuntimeLife, TheTerminalIsSentOverTheConsoleSocket) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ASSERT_GT(recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC), 0);
-  ASSERT_NE(CMSG_FIRSTHDR(&message), nullptr);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr) FAIL() << "no descriptor came with it";
   int raw = -1;
-  std::memcpy(&raw, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof raw);
+  std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
   const sys::Fd master(raw);
   ASSERT_TRUE(runtime({"start", "box"}).ok());
   std::string text;
