@@ -22,6 +22,8 @@ int perform_state(const Invocation& invocation, RuntimeLog& log);
 int perform_list(const Invocation& invocation, RuntimeLog& log);
 int perform_ps(const Invocation& invocation, RuntimeLog& log);
 int perform_spec(const Invocation& invocation, RuntimeLog& log);
+// runtime_explain.cpp
+int perform_explain(const Invocation& invocation, RuntimeLog& log);
 // runtime_features.cpp
 int perform_features(const Invocation& invocation, RuntimeLog& log);
 [[nodiscard]] std::string version_text();

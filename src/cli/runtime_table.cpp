@@ -61,6 +61,9 @@ constexpr Flag kSpec[] = {
     {"bundle", 'b', "DIR", "where config.json is written (default: the working directory)"},
     {"rootless", 0, {}, "for a caller without root's rights"}};
 
+constexpr Flag kExplain[] = {{"bundle", 'b', "DIR", "explains what create would do with this bundle"},
+                             {"format", 'f', "FORMAT", "text (default), json or script"}};
+
 constexpr size_t kAny = ~size_t{0};
 constexpr RuntimeCommand kCommands[] = {
     {"create", "ID", "makes a container that waits for start", kCreate, 1, 1, false, perform_create},
@@ -76,6 +79,8 @@ constexpr RuntimeCommand kCommands[] = {
     {"ps", "ID", "lists a container's processes", kPs, 1, 1, false, perform_ps},
     {"pause", "ID", "freezes a container", {}, 1, 1, false, perform_pause},
     {"resume", "ID", "thaws a container", {}, 1, 1, false, perform_resume},
+    {"explain", "ID", "prints the plan of a container, or why one could not be made", kExplain, 1, 1, false,
+     perform_explain},
     {"spec", "", "writes a config.json to start from", kSpec, 0, 0, false, perform_spec},
     {"features", "", "prints what this runtime can do as JSON", {}, 0, 0, false, perform_features},
 };

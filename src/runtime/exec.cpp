@@ -8,6 +8,7 @@
 #include "plan/planner.h"
 #include "runtime/container.h"
 #include "runtime/execution.h"
+#include "runtime/explanation.h"
 #include "runtime/facts.h"
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
@@ -220,7 +221,16 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   }
   CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, {}));
   const auto ran = execution.run({}, [&] { return check_init(container); });
-  if (!ran) return std::unexpected(exec_error(plan, ran.error(), facts, container));
+  if (!ran) {
+    keep_explanation(root, options.id,
+                     {.what = fmt::format("exec in container \"{}\"", options.id),
+                      .plan = plan,
+                      .failure = ran.error(),
+                      .facts = facts,
+                      .record = execution.record(),
+                      .undone = execution.undone()});
+    return std::unexpected(exec_error(plan, ran.error(), facts, container));
+  }
   const sys::Fd terminal = execution.take_terminal();
   if (auto given = hand_out(execution, options, console, pidfd_socket, terminal); !given) {
     (void)sys::signal_process(execution.pidfd(), SIGKILL);

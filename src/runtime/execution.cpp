@@ -43,6 +43,21 @@ std::string manner_of_death(const sys::Fd& pidfd) {
                      strsignal(info.si_status));
 }
 
+// What only the cgroup tells: a process ended by the kernel for want of memory looks like any that was killed.
+std::string want_of_memory(const plan::Plan& plan) {
+  const size_t at = plan.find("clone");
+  if (at >= plan.steps.size()) return {};
+  const auto* clone = std::get_if<plan::CloneProcess>(&plan.steps[at].action);
+  if (clone == nullptr || clone->cgroup.empty()) return {};
+  const auto events = sys::read_file(AT_FDCWD, clone->cgroup + "/memory.events");
+  if (!events || !events->contains("\noom_kill ") || events->contains("\noom_kill 0\n")) return {};
+  std::string limit = sys::read_file(AT_FDCWD, clone->cgroup + "/memory.max").value_or("");
+  while (limit.ends_with('\n')) limit.pop_back();
+  return fmt::format(
+      "the kernel ended it for want of memory: {}/memory.max is {}; a larger limit is needed to start in",
+      clone->cgroup, limit);
+}
+
 }  // namespace
 
 sys::Result<Execution> Execution::prepare(const plan::Plan& plan, Prepared prepared) {
@@ -234,7 +249,9 @@ StepFailure Execution::container_failure(size_t near) {
     pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
     ::poll(&ended, 1, 20);
   }
-  return {at, sys::Error{.code = 0, .call = {}, .context = {manner_of_death(pidfd_)}}};
+  sys::Error error{.code = 0, .call = {}, .context = {manner_of_death(pidfd_)}};
+  if (std::string why = want_of_memory(plan_); !why.empty()) error.context = {std::move(why)};
+  return {at, std::move(error)};
 }
 
 void Execution::abandon() {
@@ -242,6 +259,7 @@ void Execution::abandon() {
     (void)sys::signal_process(pidfd_, SIGKILL);
     (void)sys::wait_for(pid_);
     pidfd_.reset();
+    undone_.push_back(fmt::format("the container's process {} was ended", pid_));
   }
   // Only what was done is undone.
   plan::Plan done = plan_;
@@ -250,7 +268,10 @@ void Execution::abandon() {
     return step.side == plan::Side::host && memory_.get().steps[at].state != StepState::ok;
   });
   prepared_->cgroup.reset();
-  (void)undo(done);
+  for (const plan::UndoAction& action : plan::undo_of(done)) {
+    const auto gone = undo({action});
+    undone_.push_back(gone ? action.text : fmt::format("{}: {}", action.text, gone.error().message()));
+  }
 }
 
 plan::RunRecord Execution::record() const {

@@ -42,6 +42,8 @@ class Execution {
   }
   // What was done so far, step by step.
   [[nodiscard]] plan::RunRecord record() const;
+  // After a failed run: what was taken back, in words, in the order it was done.
+  [[nodiscard]] const std::vector<std::string>& undone() const { return undone_; }
 
  private:
   Execution(const plan::Plan& plan, Prepared prepared, RecordMemory memory);
@@ -63,6 +65,7 @@ class Execution {
   sys::Fd container_socket_;  // the container's end, before the clone
   sys::Fd pidfd_, terminal_;
   pid_t pid_ = 0;
+  std::vector<std::string> undone_;
   uint64_t began_at_ = 0;
 };
 

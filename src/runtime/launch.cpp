@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,17 +12,16 @@
 #include "kernel/cgroup.h"
 #include "plan/planner.h"
 #include "plan/undo.h"
+#include "runtime/bundle.h"
 #include "runtime/container.h"
 #include "runtime/execution.h"
-#include "runtime/facts.h"
+#include "runtime/explanation.h"
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
 #include "runtime/lifecycle.h"
 #include "runtime/own_program.h"
 #include "runtime/step_error.h"
 #include "runtime/undo.h"
-#include "spec/read.h"
-#include "spec/validate.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
@@ -32,34 +30,6 @@ namespace cloche::runtime {
 namespace {
 
 enum class Way { create, run, run_detached };
-
-struct Bundle {
-  std::string path, config;  // absolute; the text of config.json
-  spec::Spec spec;
-};
-
-sys::Result<Bundle> read_bundle(const std::string& path, Report& report) {
-  Bundle bundle;
-  char* real = ::realpath(path.empty() ? "." : path.c_str(), nullptr);
-  if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", path));
-  bundle.path = real;
-  ::free(real);  // NOLINT: realpath(3) allocates so
-  auto text = spec::read_document(bundle.path + "/config.json");
-  if (!text) return sys::fail_because(text.error().message());
-  bundle.config = *std::move(text);
-  auto read = spec::read_spec(bundle.config);
-  if (!read) return sys::fail_because(fmt::format("config.json: {}", read.error().message()));
-  for (const spec::Problem& odd : read->warnings) report.warnings.push_back("config.json: " + odd.message());
-  bundle.spec = std::move(read->value);
-  auto valid = spec::validate(bundle.spec);
-  if (!valid) return sys::fail_because(fmt::format("config.json: {}", valid.error().message()));
-  for (const spec::Problem& odd : *valid) report.warnings.push_back("config.json: " + odd.message());
-  return bundle;
-}
-
-std::string absolute(const std::string& bundle, const std::string& path) {
-  return path.starts_with('/') ? path : bundle + "/" + path;
-}
 
 // One attempt to make a container: everything that the execution refers to lives here, in one place.
 class Launch {
@@ -100,6 +70,7 @@ class Launch {
   const Way way_;
   Report& report_;
   Bundle bundle_;
+  std::string rootfs_;
   plan::Request request_;
   plan::HostFacts facts_;
   plan::Plan plan_;
@@ -128,7 +99,9 @@ sys::Result<> Launch::plan() {
   if (const auto problem = id_problem(options_.id)) return sys::fail_because(*problem);
   CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
   bundle_ = std::move(bundle);
-  request_.spec = std::move(bundle_.spec);
+  rootfs_ = bundle_.rootfs();
+  CLOCHE_TRY_ASSIGN(request, request_for(bundle_, options_, way_ == Way::create));
+  request_ = std::move(request);
   if (plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
   CLOCHE_TRY(check_terminal());
   if (!options_.console_socket.empty()) {
@@ -139,17 +112,8 @@ sys::Result<> Launch::plan() {
     CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(options_.pidfd_socket));
     pidfd_socket_ = std::move(socket);
   }
-  if (!spec().root || spec().root->path.empty())
-    return sys::fail_because("root.path: the path of the root file system is missing");
-  request_.id = options_.id;
-  request_.root = plan::BundleRoot{absolute(bundle_.path, spec().root->path)};
-  request_.bundle = bundle_.path;
-  request_.await_start = way_ == Way::create;
-  request_.new_keyring = options_.new_keyring;
-  request_.preserve_fds = options_.preserve_fds;
-  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted_for(spec(), false)));
+  CLOCHE_TRY_ASSIGN(facts, facts_for(spec(), options_));
   facts_ = std::move(facts);
-  if (!options_.own_cgroup) facts_.cgroup = {};  // for the planner there is none then
   auto planned = plan::make_plan(request_, facts_);
   if (!planned) return std::unexpected(refusal_error(planned.error()));
   plan_ = *std::move(planned);
@@ -191,7 +155,7 @@ sys::Result<> Launch::write_down() {
       .id = options_.id,
       .ociVersion = spec().ociVersion,
       .bundle = bundle_.path,
-      .rootfs = absolute(bundle_.path, spec().root->path),
+      .rootfs = rootfs_,
       .created = timestamp(),
       .owner = facts_.user.empty() ? (facts_.uid == 0 ? "root" : fmt::format("{}", facts_.uid)) : facts_.user,
       .annotations = spec().annotations,
@@ -223,7 +187,17 @@ sys::Result<> Launch::execute() {
   CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan_, std::move(prepared)));
   execution_.emplace(std::move(execution));
   const auto ran = execution_->run({});
-  if (!ran) return std::unexpected(step_error(plan_, ran.error(), facts_));
+  if (!ran) {
+    keep_explanation(
+        root_, options_.id,
+        {.what = fmt::format("{} container \"{}\"", way_ == Way::create ? "create" : "run", options_.id),
+         .plan = plan_,
+         .failure = ran.error(),
+         .facts = facts_,
+         .record = execution_->record(),
+         .undone = execution_->undone()});
+    return std::unexpected(step_error(plan_, ran.error(), facts_));
+  }
   terminal_ = execution_->take_terminal();
   if (options_.record) tell_steps();
   return {};

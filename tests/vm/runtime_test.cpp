@@ -38,6 +38,17 @@ TEST_F(VmRuntime, MemoryLimit) {
   EXPECT_EQ(run_to_end(box).exit_code, 137);
 }
 
+// Others end so with a broken pipe, or with nothing at all.
+TEST_F(VmRuntime, TooLittleMemoryToStartInIsSaid) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  auto box = limited({"true"});
+  box.config.linux_->resources->memory = {.limit = 64 << 10, .swap = 64 << 10};
+  const Outcome outcome = run_to_end(box);
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
+  EXPECT_TRUE(outcome.err.contains("for want of memory: /sys/fs/cgroup/vm-runtime/memory.max is 65536"))
+      << outcome.err;
+}
+
 TEST_F(VmRuntime, PidsLimit) {
   CLOCHE_NEEDS(needs::cgroup2_controller("pids"));
   auto box = limited({"sh", "-c", "while :; do sleep 1000 & done"});
