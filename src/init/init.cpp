@@ -58,10 +58,12 @@ const char* reason_for(const char* reasons, long error) {
   return reasons;
 }
 
-// argv: the reasons, the path, the arguments.
+// argv: the reasons, the path, the arguments. The socket must not be the command's: without that it is not executed.
 [[noreturn]] void become_command(long socket, long step, char** argv, char** envp) {
-  const long error = -kernel_call(SYS_execve, reinterpret_cast<long>(argv[1]),
-                                  reinterpret_cast<long>(argv + 2), reinterpret_cast<long>(envp));
+  long error = -kernel_call(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);
+  if (error == 0)
+    error = -kernel_call(SYS_execve, reinterpret_cast<long>(argv[1]), reinterpret_cast<long>(argv + 2),
+                         reinterpret_cast<long>(envp));
   static FailurePacket packet;
   packet.fill(static_cast<unsigned>(step), static_cast<int>(error), argv[1], reason_for(argv[0], error));
   kernel_call(SYS_write, socket, reinterpret_cast<long>(&packet), sizeof packet);
@@ -100,13 +102,9 @@ extern "C" [[noreturn]] void init_main(long* stack) {
   const long socket = number_at(numbers);
   if (*numbers == ',') ++numbers;
   const long step = number_at(numbers);
-  if (*numbers == ',') {
-    kernel_call(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);
-    become_command(socket, step, argv + 2, envp);
-  }
+  if (*numbers == ',') become_command(socket, step, argv + 2, envp);
   // In a pid namespace shared with others this is not process 1, and orphans would go elsewhere.
   kernel_call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
-  kernel_call(SYS_fcntl, socket, F_SETFD, FD_CLOEXEC);
   block(kAll);
   // clone(2) with nothing shared is fork(2); the argument order of the stack and flags differs by architecture, and
   // is the same where both are all but zero.

@@ -77,8 +77,9 @@ sys::Result<sys::Fd> user_namespace_with(const std::vector<spec::IDMapping>& uid
     CLOCHE_TRY(write_id_map(holder.child, "gid", gids.empty() ? uids : gids));
     return sys::open_at(AT_FDCWD, fmt::format("/proc/{}/ns/user", holder.child), O_RDONLY);
   }();
-  (void)sys::signal_process(holder.pidfd, SIGKILL);
-  (void)sys::wait_for(holder.child);
+  // What cannot be ended must not be waited for: it ends with us.
+  CLOCHE_TRY(sys::signal_process(holder.pidfd, SIGKILL));
+  CLOCHE_TRY(sys::wait_for(holder.child));
   return ns;
 }
 

@@ -18,6 +18,8 @@
 namespace cloche::runtime {
 namespace {
 
+constexpr const char* kWasThere = "it was there: left as it is";
+
 sys::Result<sys::Fd> new_file_system(const plan::MountFs& step) {
   CLOCHE_TRY_ASSIGN(bits, attribute_bits(step.attributes));
   CLOCHE_TRY_ASSIGN(context, sys::FsContext::open(step.type));
@@ -201,6 +203,7 @@ sys::Result<> ContainerSide::act(const plan::MakeDevice& step) {
     if (step.type != "p" && !is_device(st, step))
       return sys::fail_because(
           fmt::format("{} exists in the root file system and is another file", step.path));
+    note_fallback(record_, index_, kWasThere);
     made = {};
   }
   CLOCHE_TRY(made);
@@ -212,7 +215,10 @@ sys::Result<> ContainerSide::act(const plan::MakeSymlink& step) {
   const auto [parent_path, name] = parent_and_name(step.path);
   CLOCHE_TRY_ASSIGN(parent, directory_for(parent_path));
   auto made = sys::make_symlink(step.target, parent.get(), name);
-  if (!made && made.error().code == EEXIST) return {};
+  if (!made && made.error().code == EEXIST) {
+    note_fallback(record_, index_, kWasThere);
+    return {};
+  }
   return made;
 }
 

@@ -31,11 +31,12 @@ sys::Result<> ContainerSide::act(const plan::UnshareNamespace& step) {
 // our own time_for_children enters it on every kernel (time_namespaces(7)).
 sys::Result<> ContainerSide::act(const plan::EnterTimeNamespace& step) {
   const uint64_t flag = sys::namespace_flag("time");
+  if (!timens_offsets_) return std::unexpected(timens_offsets_.error());
   CLOCHE_TRY(sys::unshare_namespaces(flag));
   const auto line = [](const char* clock, const spec::TimeOffset& offset) {
     return fmt::format("{} {} {}\n", clock, offset.secs, offset.nanosecs);
   };
-  CLOCHE_TRY(sys::write_once(timens_offsets_,
+  CLOCHE_TRY(sys::write_once(*timens_offsets_,
                              line("monotonic", step.monotonic) + line("boottime", step.boottime),
                              "/proc/self/timens_offsets"));
   CLOCHE_TRY_ASSIGN(ns, sys::open_at(host_proc_.get(), "self/ns/time_for_children", O_RDONLY));

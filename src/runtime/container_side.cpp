@@ -38,9 +38,9 @@ sys::Result<> ContainerSide::begin() {
   // failure of its own step.
   for (const plan::Step& step : plan_.steps) {
     if (std::holds_alternative<plan::EnterTimeNamespace>(step.action))
-      timens_offsets_ = sys::open_at(host_proc_.get(), "self/timens_offsets", O_WRONLY).value_or(sys::Fd());
+      timens_offsets_ = sys::open_at(host_proc_.get(), "self/timens_offsets", O_WRONLY);
     if (std::holds_alternative<plan::SetOomScore>(step.action))
-      oom_score_ = sys::open_at(host_proc_.get(), "self/oom_score_adj", O_WRONLY).value_or(sys::Fd());
+      oom_score_ = sys::open_at(host_proc_.get(), "self/oom_score_adj", O_WRONLY);
   }
   if (prepared_.init_mark.valid()) CLOCHE_TRY(leave_mark());
   return open_places();
@@ -99,8 +99,8 @@ sys::Result<> ContainerSide::perform(size_t index) {
 }
 
 sys::Result<> ContainerSide::let_go() {
-  for (sys::Fd* held : {&root_, &scratch_, &devpts_, &empty_, &terminal_, &timens_offsets_, &oom_score_})
-    held->reset();
+  for (sys::Fd* held : {&root_, &scratch_, &devpts_, &empty_, &terminal_}) held->reset();
+  for (sys::Result<sys::Fd>* held : {&timens_offsets_, &oom_score_}) *held = sys::Fd();
   anchors_.clear();
   places_.clear();
   prepared_.trees.clear();

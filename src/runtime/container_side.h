@@ -115,7 +115,8 @@ class ContainerSide {
   sys::Fd scratch_;  // where overlays keep upper and work directories
   std::map<std::string, sys::Fd, std::less<>>
       anchors_;  // "/dev", "/proc", "/sys": the mounts that steps made there
-  sys::Fd timens_offsets_, oom_score_;  // files of /proc/self, opened while they are this process's to open
+  // Files of /proc/self, opened while they are this process's to open.
+  sys::Result<sys::Fd> timens_offsets_, oom_score_;
   std::string pid_;  // as the host sees it
   sys::Fd devpts_;  // the mount on /dev/pts, likewise
   sys::Fd empty_;  // the read-only tmpfs that covers masked directories, once one is attached

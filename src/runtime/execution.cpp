@@ -93,7 +93,8 @@ std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned, cons
     const plan::Step& step = plan_.steps[i];
     if (step.side == plan::Side::container) {
       if (cloned && !container_may_run) {
-        if (auto said = container_->proceed(); !said) return std::unexpected(container_failure(i));
+        if (auto said = container_->proceed(); !said)
+          return std::unexpected(container_failure(i, std::move(said).error()));
         container_may_run = true;
       }
       if (std::holds_alternative<plan::AwaitStart>(step.action)) return await(Message::waiting, i);
@@ -237,7 +238,7 @@ std::expected<void, StepFailure> Execution::await_exec() {
   }
 }
 
-StepFailure Execution::container_failure(size_t near) {
+StepFailure Execution::container_failure(size_t near, sys::Error seen) {
   const SharedRecord& record = memory_.get();
   if (record.failure.version != 0)
     return {std::min<size_t>(record.failure.step, plan_.steps.size() - 1), to_error(record.failure)};
@@ -249,6 +250,7 @@ StepFailure Execution::container_failure(size_t near) {
     pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
     ::poll(&ended, 1, 20);
   }
+  if (seen.code != 0 && seen.code != EPIPE && !has_ended(pidfd_)) return {at, std::move(seen)};
   sys::Error error{.code = 0, .call = {}, .context = {manner_of_death(pidfd_)}};
   if (std::string why = want_of_memory(plan_); !why.empty()) error.context = {std::move(why)};
   return {at, std::move(error)};

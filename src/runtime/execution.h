@@ -53,7 +53,8 @@ class Execution {
   sys::Result<sys::Cloned> clone_from_joined(size_t index, uint64_t flags);
   std::expected<void, StepFailure> await(Message wanted, size_t next);
   std::expected<void, StepFailure> await_exec();
-  [[nodiscard]] StepFailure container_failure(size_t near);
+  // `seen`: what made us look, where it says more than that the other side has ended.
+  [[nodiscard]] StepFailure container_failure(size_t near, sys::Error seen = {});
   [[nodiscard]] StepFailure failed_at(size_t index, sys::Error error) const;
   void abandon();
 

@@ -43,10 +43,9 @@ sys::Result<sys::Fd> memory_for_errors() {
 
 [[noreturn]] void become_hook(const spec::Hook& hook, const sys::Fd& input, const sys::Fd& errors,
                               const Restrict& restrict) {
-  (void)sys::unblock_signals();
-  if (auto given = sys::duplicate_to(input, 0); !given) give_up(errors, given.error());
-  if (auto given = sys::duplicate_to(errors, 2); !given) give_up(errors, given.error());
-  (void)sys::close_range_from(3, true);
+  for (const sys::Result<>& ready : {sys::unblock_signals(), sys::duplicate_to(input, 0),
+                                     sys::duplicate_to(errors, 2), sys::close_range_from(3, true)})
+    if (!ready) give_up(errors, ready.error());
   if (restrict)
     if (auto restricted = restrict(); !restricted) give_up(errors, restricted.error());
   sys::Error error =
@@ -120,7 +119,8 @@ sys::Result<> judge(const spec::Hook& hook, bool late, const sys::Ending& ending
 sys::Result<> run_hook(const spec::Hook& hook, const std::string& state, const Restrict& restrict) {
   // A sealed memory file, not a pipe: a hook that never reads its input cannot block anyone.
   CLOCHE_TRY_ASSIGN(input, sys::sealed_memory_file("oci-state", state));
-  sys::raw_call(SYS_lseek, input.get(), 0, SEEK_SET);
+  const long rewound = sys::raw_call(SYS_lseek, input.get(), 0, SEEK_SET);
+  if (rewound < 0) return sys::fail(static_cast<int>(-rewound), "lseek(the state for the hook, 0)");
   CLOCHE_TRY_ASSIGN(errors, memory_for_errors());
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
   if (std::holds_alternative<sys::Child>(cloned)) become_hook(hook, input, errors, restrict);

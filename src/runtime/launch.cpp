@@ -204,10 +204,13 @@ sys::Result<> Launch::execute() {
 }
 
 void Launch::tell_steps() {
-  for (const plan::StepRecord& step : execution_->record().steps)
-    report_.steps.push_back(fmt::format("step {} of {}, {}: {} us{}{}", step.index + 1, plan_.steps.size(),
-                                        plan_.steps[step.index].id, step.microseconds,
-                                        step.fallback.empty() ? "" : ", ", step.fallback));
+  for (const plan::StepRecord& step : execution_->record().steps) {
+    const plan::Step& planned = plan_.steps[step.index];
+    report_.steps.push_back(fmt::format("step {} of {}, {}, {}: {} us{}{}", step.index + 1,
+                                        plan_.steps.size(), planned.id,
+                                        planned.side == plan::Side::host ? "host" : "container",
+                                        step.microseconds, step.fallback.empty() ? "" : ", ", step.fallback));
+  }
 }
 
 // What the caller asked to be given. Without it the caller could not manage the container: it ends.

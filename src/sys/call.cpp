@@ -11,11 +11,4 @@ long raw_syscall(long number, const std::array<long, 6>& a) {
   return result == -1 ? -errno : result;
 }
 
-long intercepted_syscall(long number, const std::array<long, 6>& args) {
-  const std::optional<long> faked = interceptor->instead(number, args);
-  const long result = faked ? *faked : raw_syscall(number, args);
-  interceptor->made({.number = number, .args = args, .result = result});
-  return result;
-}
-
 }  // namespace cloche::sys

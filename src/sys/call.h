@@ -1,34 +1,14 @@
-// The one door to the kernel. Every system call of Cloche goes through `raw_call`, so that a test can record the
-// calls of a run or make any one of them fail.
+// The one door to the kernel: every system call of Cloche's own goes through `raw_call`. Nothing here is for tests:
+// they watch the finished program's calls from outside and make any one of them fail (tests/faults).
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <optional>
 #include <type_traits>
 
 namespace cloche::sys {
 
-struct CallRecord {
-  long number = 0;
-  std::array<long, 6> args{};
-  long result = 0;  // -errno on failure
-};
-
-// Watches, or stands in for, the kernel. Not for production use: there the pointer below is null.
-class Interceptor {
- public:
-  virtual ~Interceptor() = default;
-  // A value here is returned instead of making the call (a negative one is -errno).
-  virtual std::optional<long> instead(long number, const std::array<long, 6>& args) = 0;
-  virtual void made(const CallRecord& record) = 0;
-};
-// Inherited by a forked child, as all memory is. Cloche's own processes are single-threaded.
-inline Interceptor* interceptor = nullptr;
-
 // The kernel's own convention: the result, or -errno.
 long raw_syscall(long number, const std::array<long, 6>& args);
-long intercepted_syscall(long number, const std::array<long, 6>& args);
 
 template <class T>
 long as_argument(T value) {
@@ -43,10 +23,7 @@ long as_argument(T value) {
 template <class... Args>
 long raw_call(long number, Args... args) {
   static_assert(sizeof...(Args) <= 6);
-  const std::array<long, 6> words{as_argument(args)...};
-  if (interceptor != nullptr) [[unlikely]]
-    return intercepted_syscall(number, words);
-  return raw_syscall(number, words);
+  return raw_syscall(number, {as_argument(args)...});
 }
 
 }  // namespace cloche::sys
