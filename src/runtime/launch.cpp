@@ -21,6 +21,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/own_program.h"
 #include "runtime/step_error.h"
+#include "runtime/systemd.h"
 #include "runtime/undo.h"
 #include "spec/read.h"
 #include "spec/validate.h"
@@ -129,6 +130,7 @@ sys::Result<> Launch::plan() {
   CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
   bundle_ = std::move(bundle);
   request_.spec = std::move(bundle_.spec);
+  if (options_.systemd_cgroup) CLOCHE_TRY(find_systemd_helper());
   if (plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
   CLOCHE_TRY(check_terminal());
   if (!options_.console_socket.empty()) {
@@ -147,7 +149,10 @@ sys::Result<> Launch::plan() {
   request_.await_start = way_ == Way::create;
   request_.new_keyring = options_.new_keyring;
   request_.preserve_fds = options_.preserve_fds;
-  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted_for(spec(), false)));
+  request_.systemd_cgroup = options_.systemd_cgroup;
+  FactsWanted wanted = wanted_for(spec(), false);
+  wanted.systemd = options_.systemd_cgroup;
+  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted));
   facts_ = std::move(facts);
   if (!options_.own_cgroup) facts_.cgroup = {};  // for the planner there is none then
   auto planned = plan::make_plan(request_, facts_);
@@ -162,6 +167,13 @@ sys::Result<> Launch::check_cgroup() const {
   if (state_.cgroup.empty()) return {};
   const auto inside = kernel::processes_in(state_.cgroup);
   if (!inside || inside->empty()) return {};
+  if (options_.systemd_cgroup) {
+    const std::string unit = state_.cgroup.substr(state_.cgroup.rfind('/') + 1);
+    return sys::fail_because(systemd_words(
+        {"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
+         fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
+        facts_.systemd.user, unit));
+  }
   return sys::fail_because(
       fmt::format("linux.cgroupsPath: the cgroup {} is there already and holds {} processes", state_.cgroup,
                   inside->size()));
@@ -201,6 +213,8 @@ sys::Result<> Launch::write_down() {
   if (const size_t at = plan_.find("cgroup"); at < plan_.steps.size())
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
       state_.cgroup = made->path;
+  if (const size_t at = plan_.find("scope"); at < plan_.steps.size())
+    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action)) state_.cgroup = scope->cgroup;
   CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));
   state_.creator = creator;
   CLOCHE_TRY_ASSIGN(lock, make_directory());
