@@ -75,7 +75,7 @@ int perform_features(const Invocation&, RuntimeLog&) {
   line(fmt::format("    \"namespaces\": {},", quoted_list(kNamespaces)));
   line(fmt::format("    \"capabilities\": {},", capability_list()));
   line(
-      "    \"cgroup\": {\"v1\": false, \"v2\": true, \"systemd\": false, \"systemdUser\": false, \"rdma\": "
+      "    \"cgroup\": {\"v1\": false, \"v2\": true, \"systemd\": true, \"systemdUser\": true, \"rdma\": "
       "true},");
   line(
       fmt::format("    \"seccomp\": {{\"enabled\": true, \"actions\": {}, \"operators\": {}, \"archs\": {}, "

@@ -12,13 +12,14 @@
 namespace cloche::cli {
 namespace {
 
+// The manager that is named wins over the switch, which callers send always.
+bool wants_systemd(const Invocation& invocation) {
+  const std::string manager = invocation.globals.text("cgroup-manager");
+  return manager.empty() ? invocation.globals.on("systemd-cgroup") : manager == "systemd";
+}
+
 std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
   const FlagValues& flags = invocation.flags;
-  if (invocation.globals.on("systemd-cgroup") || invocation.globals.text("cgroup-manager") == "systemd")
-    return std::unexpected(
-        "the systemd cgroup driver is not there yet: leave --systemd-cgroup out, and let the caller use "
-        "cgroupfs "
-        "(containerd: SystemdCgroup = false; Podman: --cgroup-manager cgroupfs)");
   runtime::LaunchOptions options{.id = invocation.arguments[0],
                                  .bundle = flags.text("bundle"),
                                  .console_socket = flags.text("console-socket"),
@@ -26,6 +27,7 @@ std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocati
                                  .pid_file = flags.text("pid-file"),
                                  .new_keyring = !flags.on("no-new-keyring"),
                                  .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled",
+                                 .systemd_cgroup = wants_systemd(invocation),
                                  .detach = flags.on("detach"),
                                  .record = invocation.globals.on("debug"),
                                  .keep = flags.on("keep")};

@@ -27,6 +27,9 @@ template <> constexpr Entry row<EnableControllers> = {"enable-controllers", P::c
 template <> constexpr Entry row<WriteCgroup> = {"write-cgroup", P::cgroup, "write", "cgroups(7)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<LimitDevices> = {"limit-devices", P::device_policy, "bpf", "bpf(2)", {4, 15}, host_root};
 
+template <> constexpr Entry row<StartScope> = {"start-scope", P::cgroup, "StartTransientUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
+template <> constexpr Entry row<AttachToScope> = {"attach-to-scope", P::cgroup, "AttachProcessesToUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
+
 template <> constexpr Entry row<CloneProcess> = {"clone", P::namespaces, "clone3", "clone(2)", {5, 7}, none};
 template <> constexpr Entry row<DenySetgroups> = {"deny-setgroups", P::id_map, "/proc/PID/setgroups", "user_namespaces(7)", {3, 19}, none};
 template <> constexpr Entry row<WriteIdMap> = {"write-id-map", P::id_map, "/proc/PID/uid_map, gid_map", "user_namespaces(7)", {3, 8}, none};

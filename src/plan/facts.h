@@ -41,6 +41,13 @@ struct CgroupFacts {
   }
 };
 
+// The service manager that starts scopes. Only gathered for systemd's cgroup driver.
+struct SystemdFacts {
+  bool user = false;          // the caller's own manager, not the system's
+  int version = 0;            // 252
+  std::string control_group;  // what it manages, below the cgroup2 mount: "/", "/user.slice/.../user@1000.service"
+};
+
 // One mount of the host's mount namespace.
 struct HostMount {
   std::string target, type;
@@ -68,6 +75,7 @@ struct HostFacts {
   bool has_newuidmap = false, has_newgidmap = false;
   std::vector<IdRange> subuids, subgids;  // this user's; for root: a free range (see facts.cpp)
   CgroupFacts cgroup;
+  SystemdFacts systemd;
   std::vector<HostMount> mounts;
   std::vector<RootEntry> root_entries;  // only gathered for the host image
   std::string runtime_dir;  // /run/cloche, or $XDG_RUNTIME_DIR/cloche: exists or can be made

@@ -6,6 +6,7 @@
 
 #include "plan/builder.h"
 #include "plan/resources.h"
+#include "plan/scope.h"
 
 namespace cloche::plan {
 namespace {
@@ -30,8 +31,8 @@ std::expected<Place, Refusal> place_of(const Builder& b) {
   const auto& cgroup = b.facts.cgroup;
   if (std::ranges::count(wanted, ':') == 2 && !wanted.starts_with('/'))
     return refuse("linux.cgroupsPath",
-                  fmt::format("\"{}\" asks for systemd's cgroup driver (slice:prefix:name), "
-                              "which is not there yet: use a path, as the cgroupfs driver does",
+                  fmt::format("\"{}\" asks for systemd's cgroup driver (slice:prefix:name): "
+                              "use --systemd-cgroup, or a path, as the cgroupfs driver does",
                               wanted));
   if (has_dotdot(wanted)) return refuse("linux.cgroupsPath", fmt::format("\"{}\" holds \"..\"", wanted));
   const auto parent = below(cgroup.mount, cgroup.parent);
@@ -57,6 +58,11 @@ Refusal no_controller(const Builder& b, const CgroupWrite& write) {
         v1->second, write.controller);
   } else if (cgroup.mount.empty()) {
     sentence += "and no cgroup2 file system is mounted: mount -t cgroup2 none /sys/fs/cgroup";
+  } else if (!b.facts.privileged && b.request.systemd_cgroup) {
+    sentence += fmt::format(
+        "which the caller's systemd manager does not have (it has: {}): `systemctl edit user@.service`, add "
+        "[Service] and Delegate=yes, and log in anew",
+        cgroup.controllers.empty() ? "none" : join(cgroup.controllers, ", "));
   } else if (!b.facts.privileged) {
     sentence += fmt::format(
         "which is not delegated to {}: run below `systemd-run --user --scope -p Delegate=yes`, "
@@ -180,6 +186,29 @@ std::string step_id(const std::string& file) {
   return id;
 }
 
+// The scope in the cgroup's place. Controllers that systemd does not know are handed down beside it.
+Planned plan_in_scope(Builder& b, const std::vector<CgroupWrite>& writes, Strings controllers) {
+  if (b.facts.cgroup.mount.empty())
+    return refuse("linux.cgroupsPath",
+                  "systemd's cgroup driver needs cgroup v2, and no cgroup2 file system is mounted");
+  auto scope = scope_for(b, writes);
+  if (!scope) return std::unexpected(std::move(scope).error());
+  b.cgroup = scope->cgroup;
+  b.host("scope", *std::move(scope),
+         b.os.cgroupsPath.empty() ? Builder::standard("every container has a scope of its own")
+                                  : b.why("linux.cgroupsPath"));
+  std::erase_if(controllers, enabled_by_systemd);
+  if (!controllers.empty())
+    b.host("cgroup-controllers",
+           EnableControllers{below(b.facts.cgroup.mount, b.facts.cgroup.parent), b.cgroup, controllers},
+           Builder::standard("the limits that follow are theirs, and systemd does not know them"));
+  for (const auto& write : writes)
+    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  CLOCHE_PLAN(check_device_policy(b, true));
+  plan_device_policy(b);
+  return {};
+}
+
 }  // namespace
 
 Planned plan_cgroup(Builder& b) {
@@ -203,6 +232,7 @@ Planned plan_cgroup(Builder& b) {
       controllers.push_back(write.controller);
   }
 
+  if (b.request.systemd_cgroup) return plan_in_scope(b, *writes, controllers);
   const bool can = !cgroup.mount.empty() && cgroup.writable;
   if (!can && !writes->empty()) return std::unexpected(no_cgroup(b, writes->front().field));
   auto place = place_of(b);

@@ -134,9 +134,11 @@ Planned write_plan(Builder& b) {
   CLOCHE_PLAN(plan_mounts(b, mounts));
   CLOCHE_PLAN(plan_devices(b, mounts));
 
-  CLOCHE_PLAN(plan_cgroup(b));
+  if (!b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
   take(b, mounts.open);
   CLOCHE_PLAN(plan_clone(b));
+  // A scope is started with a process in it.
+  if (b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
   take(b, mounts.idmap);
 
   CLOCHE_PLAN(plan_entering(b));
@@ -189,6 +191,8 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
 
   b.host("clone", CloneProcess{.namespaces = {}, .cgroup = wanted.cgroup, .from_joined = true},
          Builder::standard("the new process starts inside the container"));
+  if (wanted.scope)
+    b.host("scope", *wanted.scope, Builder::standard("only systemd may move a process there"));
   for (const auto& join : wanted.namespaces)
     b.container("join:" + join.type, join, Builder::standard("a namespace of the container"));
   if (wanted.user_namespace)

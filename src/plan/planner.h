@@ -39,6 +39,7 @@ struct Request {
   bool init = false;  // --init
   bool loopback = true;  // bring lo up in a new network namespace
   bool new_keyring = true;
+  bool systemd_cgroup = false;  // the container's cgroup is a scope of systemd's
   uint32_t preserve_fds = 0;
 };
 
@@ -54,6 +55,7 @@ struct ExecRequest {
   spec::Process process;
   std::vector<JoinNamespace> namespaces;  // in the order to join
   std::string cgroup;  // absolute; empty: none
+  std::optional<AttachToScope> scope;  // the caller may not move a process there itself, its manager may
   std::optional<spec::Seccomp> seccomp;
   bool default_seccomp = false;
   bool setgroups_denied = false;

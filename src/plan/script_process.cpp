@@ -38,6 +38,16 @@ bool same_set(Strings a, Strings b) {
 
 void ScriptWriter::emit(const CreateCgroup& a) { line(fmt::format("mkdir -p -- {}", shell_word(a.path))); }
 
+// systemd-run(1) starts a scope around the command that it executes itself; a process that is there already needs the bus.
+void ScriptWriter::emit(const StartScope& a) {
+  not_done(fmt::format("systemd's {} is not started: run this script by `systemd-run --scope --slice={}`", printable(a.unit),
+                       printable(a.slice)));
+}
+
+void ScriptWriter::emit(const AttachToScope& a) {
+  not_done(fmt::format("the process is not moved into systemd's {}", printable(a.unit)));
+}
+
 void ScriptWriter::emit(const LeaveCgroup& a) {
   line(fmt::format("mkdir -p -- {}", shell_word(a.leaf)));
   line(fmt::format("echo $$ >{}/cgroup.procs", shell_word(a.leaf)));

@@ -45,6 +45,8 @@ class ScriptWriter {
   [[nodiscard]] std::string source_of(const std::string& slot, const std::string& path) const;
 
   void emit(const CreateCgroup&);
+  void emit(const StartScope&);
+  void emit(const AttachToScope&);
   void emit(const LeaveCgroup&);
   void emit(const EnableControllers&);
   void emit(const WriteCgroup&);

@@ -52,6 +52,31 @@ struct LimitDevices {
 };
 BOOST_DESCRIBE_STRUCT(LimitDevices, (), (cgroup, rules))
 
+// ---- systemd's cgroup driver: org.freedesktop.systemd1(5), systemd.scope(5), systemd.resource-control(5) --------
+
+// One property of a unit. `type` is how the value is sent: string, bool, int32, uint32, uint64 ("max" is all ones),
+// cpus (a list, "0-3,5", sent as a bitmap).
+struct UnitProperty {
+  std::string name, type, value;
+};
+BOOST_DESCRIBE_STRUCT(UnitProperty, (), (name, type, value))
+
+// StartTransientUnit of a scope for the container's first process, which waits meanwhile; done when systemd's job is.
+// `cgroup` is where the scope is (absolute). `user`: by the caller's own manager.
+struct StartScope {
+  std::string unit, slice, cgroup;
+  bool user = false;
+  std::vector<UnitProperty> properties;
+};
+BOOST_DESCRIBE_STRUCT(StartScope, (), (unit, slice, cgroup, user, properties))
+
+// AttachProcessesToUnit: the manager moves the new process into the scope, where the caller itself may not.
+struct AttachToScope {
+  std::string unit, cgroup;
+  bool user = false;
+};
+BOOST_DESCRIBE_STRUCT(AttachToScope, (), (unit, cgroup, user))
+
 // ---- namespaces and ids: namespaces(7), user_namespaces(7), time_namespaces(7) ----------------------------------
 
 // clone3(2) of the container's first process, into new namespaces and its cgroup at once. `namespaces` uses the
@@ -373,7 +398,8 @@ using Action =
                  LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute>;
+                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute,
+                 StartScope, AttachToScope>;
 
 // Where a step comes from.
 struct Why {

@@ -16,6 +16,8 @@ struct KindName {
 };
 constexpr KindName kKinds[] = {{UndoAction::Kind::kill_cgroup, "kill-cgroup"},
                                {UndoAction::Kind::remove_cgroup, "remove-cgroup"},
+                               {UndoAction::Kind::stop_scope, "stop-scope"},
+                               {UndoAction::Kind::stop_user_scope, "stop-user-scope"},
                                {UndoAction::Kind::return_caller, "return-caller"}};
 
 }  // namespace
@@ -36,6 +38,13 @@ std::vector<UndoAction> undo_of(const Plan& plan) {
     if (const auto* left = std::get_if<LeaveCgroup>(&step.action))
       actions.push_back({UndoAction::Kind::return_caller, left->leaf,
                          "bring the caller back out of the cgroup " + shown(left->leaf) + " and remove it"});
+    if (const auto* scope = std::get_if<StartScope>(&step.action)) {
+      const std::string path = shown(scope->cgroup);
+      actions.push_back(
+          {UndoAction::Kind::kill_cgroup, scope->cgroup, "end every process in the cgroup " + path});
+      actions.push_back({scope->user ? UndoAction::Kind::stop_user_scope : UndoAction::Kind::stop_scope,
+                         scope->cgroup, "have systemd stop " + shown(scope->unit)});
+    }
     const auto* made = std::get_if<CreateCgroup>(&step.action);
     if (made == nullptr) continue;
     const std::string path = shown(made->path);

@@ -1,5 +1,5 @@
 // What a plan leaves on the host, and how to take it away. Mounts are in the container's own mount namespace
-// and go with it; the state directory belongs to the runtime. What is left is cgroups.
+// and go with it; the state directory belongs to the runtime. What is left is cgroups, and scopes of systemd's.
 #pragma once
 
 #include <optional>
@@ -16,6 +16,8 @@ struct UndoAction {
     kill_cgroup,   // end every process in `path` and below, and wait until it is empty: cgroup.kill,
                    // Linux 5.14
     remove_cgroup,  // rmdir `path`, and the cgroups below it first
+    stop_scope,       // have systemd stop the scope whose cgroup `path` is, and forget it when it has failed
+    stop_user_scope,  // the same of the caller's own manager
     return_caller  // the calling process, if it is in the leaf `path`, goes back to the cgroup above, which hands
     // nothing down any more; then rmdir `path`. Left as it is while others are below that cgroup
   };
@@ -24,7 +26,7 @@ struct UndoAction {
   std::string text;  // "remove the cgroup /sys/fs/cgroup/cloche/web"
 };
 
-// "kill-cgroup", "remove-cgroup", "return-caller": as they are written down for whoever comes after a kill -9.
+// "kill-cgroup", "remove-cgroup", "stop-scope": as they are written down for whoever comes after a kill -9.
 [[nodiscard]] std::string_view name(UndoAction::Kind kind);
 [[nodiscard]] std::optional<UndoAction::Kind> undo_kind(std::string_view name);
 

@@ -43,12 +43,15 @@ sys::Result<plan::Request> request_for(Bundle& bundle, const LaunchOptions& opti
   request.await_start = await_start;
   request.new_keyring = options.new_keyring;
   request.preserve_fds = options.preserve_fds;
+  request.systemd_cgroup = options.systemd_cgroup;
   request.spec = std::move(bundle.spec);
   return request;
 }
 
 sys::Result<plan::HostFacts> facts_for(const spec::Spec& spec, const LaunchOptions& options) {
-  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted_for(spec, false)));
+  FactsWanted wanted = wanted_for(spec, false);
+  wanted.systemd = options.systemd_cgroup;
+  CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted));
   if (!options.own_cgroup) facts.cgroup = {};  // for the planner there is none then
   return facts;
 }

@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "runtime/own_program.h"
+#include "runtime/systemd.h"
 #include "sys/call.h"
 #include "sys/files.h"
 
@@ -97,9 +98,11 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
     cgroup.own = parse_own_cgroup(text);
   }
   if (!facts.privileged) {
-    if (cgroup.own.empty() || cgroup.own.starts_with("/..")) return {};
+    if ((cgroup.own.empty() || cgroup.own.starts_with("/..")) && facts.systemd.control_group.empty()) return {};
     cgroup.parent = cgroup.own;
   }
+  // Scopes are made by the manager, in its own cgroup.
+  if (!facts.systemd.control_group.empty()) cgroup.parent = facts.systemd.control_group;
   const auto directory = cgroup.parent == "/" ? cgroup.mount : cgroup.mount + cgroup.parent;
   // A process is only moved by who may write cgroup.procs of the common ancestor (cgroup-v2.rst, "Delegation
   // Containment"): a directory alone is not enough.
@@ -185,6 +188,11 @@ sys::Result<plan::HostFacts> gather_facts(const FactsWanted& wanted) {
   facts.runtime_dir =
       runtime_directory(facts.privileged && facts.uid == 0, facts.uid, std::getenv("XDG_RUNTIME_DIR"));
   if (wanted.ids) gather_ids(facts);
+
+  if (wanted.systemd) {
+    CLOCHE_TRY_ASSIGN(manager, systemd_manager(!facts.privileged));
+    facts.systemd = std::move(manager);
+  }
 
   MountTable table;
   if (wanted.mounts) {

@@ -19,7 +19,9 @@ struct FactsWanted {
   bool modules = false;  // AppArmor, SELinux
   bool mounts = false;  // the host's mounts and the entries of its root: for the image "host"
 
-  static FactsWanted everything() { return {true, true, true, true}; }
+  bool systemd = false;  // the manager that starts scopes: root's or the caller's own. None is an error
+
+  static FactsWanted everything() { return {true, true, true, true, false}; }
 };
 // What planning this request will look at.
 [[nodiscard]] FactsWanted wanted_for(const spec::Spec& spec, bool host_image);

@@ -12,6 +12,7 @@
 #include "kernel/seccomp.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
+#include "runtime/systemd.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
@@ -82,6 +83,19 @@ sys::Result<> HostSide::act(const plan::CreateCgroup& step) {
   prepared_.cgroup = std::move(made.directory);
   return {};
 }
+
+sys::Result<> HostSide::act(const plan::StartScope& step) {
+  CLOCHE_TRY(start_scope(step, pid_));
+  auto directory = sys::open_at(AT_FDCWD, step.cgroup, O_RDONLY | O_DIRECTORY);
+  if (!directory) {
+    (void)stop_scope(step.cgroup, step.user);
+    return std::unexpected(std::move(directory).error());
+  }
+  prepared_.cgroup = *std::move(directory);
+  return {};
+}
+
+sys::Result<> HostSide::act(const plan::AttachToScope& step) { return attach_to_scope(step, pid_); }
 
 sys::Result<> HostSide::act(const plan::LeaveCgroup& step) { return kernel::move_to_leaf(step.leaf); }
 

@@ -26,6 +26,8 @@ class HostSide {
     return sys::fail_because("this step belongs to the container side");
   }
   sys::Result<> act(const plan::CreateCgroup& step);
+  sys::Result<> act(const plan::StartScope& step);
+  sys::Result<> act(const plan::AttachToScope& step);
   sys::Result<> act(const plan::LeaveCgroup& step);
   sys::Result<> act(const plan::EnableControllers& step);
   sys::Result<> act(const plan::WriteCgroup& step);

@@ -21,6 +21,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/own_program.h"
 #include "runtime/step_error.h"
+#include "runtime/systemd.h"
 #include "runtime/undo.h"
 #include "sys/call.h"
 #include "sys/files.h"
@@ -102,6 +103,7 @@ sys::Result<> Launch::plan() {
   rootfs_ = bundle_.rootfs();
   CLOCHE_TRY_ASSIGN(request, request_for(bundle_, options_, way_ == Way::create));
   request_ = std::move(request);
+  if (options_.systemd_cgroup) CLOCHE_TRY(find_systemd_helper());
   if (plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
   CLOCHE_TRY(check_terminal());
   if (!options_.console_socket.empty()) {
@@ -126,6 +128,13 @@ sys::Result<> Launch::check_cgroup() const {
   if (state_.cgroup.empty()) return {};
   const auto inside = kernel::processes_in(state_.cgroup);
   if (!inside || inside->empty()) return {};
+  if (options_.systemd_cgroup) {
+    const std::string unit = state_.cgroup.substr(state_.cgroup.rfind('/') + 1);
+    return sys::fail_because(systemd_words(
+        {"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
+         fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
+        facts_.systemd.user, unit));
+  }
   return sys::fail_because(
       fmt::format("linux.cgroupsPath: the cgroup {} is there already and holds {} processes", state_.cgroup,
                   inside->size()));
@@ -165,6 +174,8 @@ sys::Result<> Launch::write_down() {
   if (const size_t at = plan_.find("cgroup"); at < plan_.steps.size())
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
       state_.cgroup = made->path;
+  if (const size_t at = plan_.find("scope"); at < plan_.steps.size())
+    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action)) state_.cgroup = scope->cgroup;
   CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));
   state_.creator = creator;
   CLOCHE_TRY_ASSIGN(lock, make_directory());

@@ -19,6 +19,7 @@ struct LaunchOptions {
   uint32_t preserve_fds = 0;   // descriptors from 3 on that the command keeps
   bool new_keyring = true;
   bool own_cgroup = true;      // false: the container stays in the caller's, and limits are refused
+  bool systemd_cgroup = false;  // it is a scope of systemd's
   bool detach = false;         // `run`: return when the command runs
   bool record = false;  // --debug: say what each step took
   bool keep = false;           // `run`: the container's state stays after its end
