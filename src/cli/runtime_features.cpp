@@ -4,6 +4,7 @@
 
 #include "cli/runtime_commands.h"
 #include "kernel/capabilities.h"
+#include "spec/numbers.h"
 #include "version.h"
 
 #ifndef CLOCHE_COMMIT
@@ -83,7 +84,9 @@ int perform_features(const Invocation&, RuntimeLog&) {
                   quoted_list(kActions), quoted_list(kOperators), quoted_list(kArchitectures),
                   quoted_list(kSeccompFlags), quoted_list(kSeccompFlags)));
   line("    \"apparmor\": {\"enabled\": true},\n    \"selinux\": {\"enabled\": true},");
-  line("    \"intelRdt\": {\"enabled\": false},");
+  line(fmt::format("    \"memoryPolicy\": {{\"modes\": {}, \"flags\": {}}},",
+                   quoted_list(spec::kMemoryPolicyModes), quoted_list(spec::kMemoryPolicyFlags)));
+  line("    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},");
   line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}}\n  },");
   line(fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\"}}", kVersion));
   line("}");

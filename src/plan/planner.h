@@ -55,6 +55,10 @@ struct ExecRequest {
   std::vector<JoinNamespace> namespaces;  // in the order to join
   std::string cgroup;  // absolute; empty: none
   std::optional<spec::Seccomp> seccomp;
+  // Of the container's config, which are every process's.
+  std::optional<spec::Personality> personality;
+  std::optional<spec::MemoryPolicy> memory_policy;
+  std::optional<spec::IntelRdt> intel_rdt;
   bool default_seccomp = false;
   bool setgroups_denied = false;
   bool user_namespace = false;

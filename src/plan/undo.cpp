@@ -16,6 +16,7 @@ struct KindName {
 };
 constexpr KindName kKinds[] = {{UndoAction::Kind::kill_cgroup, "kill-cgroup"},
                                {UndoAction::Kind::remove_cgroup, "remove-cgroup"},
+                               {UndoAction::Kind::remove_resctrl, "remove-resctrl"},
                                {UndoAction::Kind::return_caller, "return-caller"}};
 
 }  // namespace
@@ -36,6 +37,10 @@ std::vector<UndoAction> undo_of(const Plan& plan) {
     if (const auto* left = std::get_if<LeaveCgroup>(&step.action))
       actions.push_back({UndoAction::Kind::return_caller, left->leaf,
                          "bring the caller back out of the cgroup " + shown(left->leaf) + " and remove it"});
+    if (const auto* group = std::get_if<MakeResctrlGroup>(&step.action);
+        group != nullptr && group->how == "new")
+      actions.push_back(
+          {UndoAction::Kind::remove_resctrl, group->path, "remove the resctrl group " + shown(group->path)});
     const auto* made = std::get_if<CreateCgroup>(&step.action);
     if (made == nullptr) continue;
     const std::string path = shown(made->path);

@@ -16,6 +16,7 @@ struct UndoAction {
     kill_cgroup,   // end every process in `path` and below, and wait until it is empty: cgroup.kill,
                    // Linux 5.14
     remove_cgroup,  // rmdir `path`, and the cgroups below it first
+    remove_resctrl,  // rmdir `path`, a group of a resctrl file system
     return_caller  // the calling process, if it is in the leaf `path`, goes back to the cgroup above, which hands
     // nothing down any more; then rmdir `path`. Left as it is while others are below that cgroup
   };

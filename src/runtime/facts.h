@@ -18,8 +18,9 @@ struct FactsWanted {
   bool controllers = false;  // cgroup.controllers, and where the others are on v1
   bool modules = false;  // AppArmor, SELinux
   bool mounts = false;  // the host's mounts and the entries of its root: for the image "host"
+  bool resctrl = false;  // where a resctrl file system is mounted
 
-  static FactsWanted everything() { return {true, true, true, true}; }
+  static FactsWanted everything() { return {true, true, true, true, true}; }
 };
 // What planning this request will look at.
 [[nodiscard]] FactsWanted wanted_for(const spec::Spec& spec, bool host_image);
@@ -57,6 +58,7 @@ struct PasswdEntry {
 struct MountTable {
   std::vector<plan::HostMount> mounts;
   std::string cgroup2;  // the first cgroup2 mount
+  std::string resctrl;  // the first resctrl mount
   std::map<std::string, std::string> v1;  // controller, by its v2 name -> mount point
 };
 // /proc/self/mountinfo, proc_pid_mountinfo(5).

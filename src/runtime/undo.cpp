@@ -1,6 +1,7 @@
 #include "runtime/undo.h"
 
 #include "kernel/cgroup.h"
+#include "kernel/resctrl.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -8,6 +9,7 @@ namespace {
 
 sys::Result<> undo_one(const plan::UndoAction& action) {
   if (action.kind == plan::UndoAction::Kind::remove_cgroup) return kernel::remove_cgroup(action.path);
+  if (action.kind == plan::UndoAction::Kind::remove_resctrl) return kernel::remove_resctrl_group(action.path);
   if (action.kind == plan::UndoAction::Kind::return_caller) return kernel::return_from_leaf(action.path);
   // Usually its last process has ended and was waited for: then it can go at once.
   if (sys::remove_at(AT_FDCWD, action.path, AT_REMOVEDIR)) return {};
