@@ -63,13 +63,13 @@ std::string capability_list() {
 }  // namespace
 
 std::string version_text() {
-  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: 1.2.0\n", kVersion, CLOCHE_COMMIT);
+  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: 1.3.0\n", kVersion, CLOCHE_COMMIT);
 }
 
 int perform_features(const Invocation&, RuntimeLog&) {
   std::string out = "{\n";
   const auto line = [&](std::string_view text) { (out += text) += '\n'; };
-  line("  \"ociVersionMin\": \"1.0.0\",\n  \"ociVersionMax\": \"1.2.0\",");
+  line("  \"ociVersionMin\": \"1.0.0\",\n  \"ociVersionMax\": \"1.3.0\",");
   line(fmt::format("  \"hooks\": {},", quoted_list(kHooks)));
   line(fmt::format("  \"mountOptions\": {},", quoted_list(kMountOptions)));
   line("  \"linux\": {");

@@ -79,6 +79,21 @@ TEST_F(RuntimePlacement, APersonalityIsEveryProcesss) {
   stop();
 }
 
+// A misspelt name would else be a call that is silently not filtered.
+TEST_F(RuntimePlacement, UnknownSystemCallsAreToldToWhoAsks) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"true"});
+  box.config.linux_->seccomp =
+      spec::Seccomp{.defaultAction = "SCMP_ACT_ALLOW",
+                    .syscalls = {{.names = {"mkdri", "uname"}, .action = "SCMP_ACT_ERRNO"}}};
+  EXPECT_EQ(run(box).err, "");
+  const Outcome told = runtime({"--debug", "run", "--bundle", box.path(), "told"});
+  EXPECT_NE(
+      told.err.find("info: linux.seccomp.syscalls: left out, since libseccomp knows no such calls: mkdri\n"),
+      std::string::npos)
+      << told.err;
+}
+
 TEST_F(RuntimePlacement, IntelRdtNeedsItsFileSystem) {
   CLOCHE_NEEDS(needs::root());
   CLOCHE_NEEDS(shell("grep -q ' - resctrl ' /proc/self/mountinfo").ok()
