@@ -22,6 +22,19 @@ TEST(PlanPlacement, AMemoryPolicyIsTheCommandsWhenItsCgroupIs) {
   EXPECT_LT(plan->find("memory-policy"), plan->find("command"));
 }
 
+TEST(PlanPlacement, HugePagesAreLimitedInUseAndWhenReserved) {
+  auto request = basic();
+  os(request).resources.emplace().hugepageLimits = {{"2MB", 4194304}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  Strings said;
+  for (const auto& step : plan->steps)
+    if (const auto* write = std::get_if<WriteCgroup>(&step.action))
+      said.push_back(describe(step) + " " + write->value);
+  EXPECT_EQ(said, (Strings{"limit 2MB huge pages to 4 MiB (hugetlb.2MB.max) 4194304",
+                           "limit 2MB huge pages reserved to 4 MiB (hugetlb.2MB.rsvd.max) 4194304"}));
+}
+
 TEST(PlanPlacement, AModeNewerThanTheKernelIsRefused) {
   auto request = basic();
   os(request).memoryPolicy = {.mode = "MPOL_WEIGHTED_INTERLEAVE", .nodes = "0", .flags = {}};
