@@ -4,6 +4,7 @@
 
 #include "cli/runtime_commands.h"
 #include "kernel/capabilities.h"
+#include "spec/numbers.h"
 #include "version.h"
 
 #ifndef CLOCHE_COMMIT
@@ -62,13 +63,13 @@ std::string capability_list() {
 }  // namespace
 
 std::string version_text() {
-  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: 1.2.0\n", kVersion, CLOCHE_COMMIT);
+  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: 1.3.0\n", kVersion, CLOCHE_COMMIT);
 }
 
 int perform_features(const Invocation&, RuntimeLog&) {
   std::string out = "{\n";
   const auto line = [&](std::string_view text) { (out += text) += '\n'; };
-  line("  \"ociVersionMin\": \"1.0.0\",\n  \"ociVersionMax\": \"1.2.0\",");
+  line("  \"ociVersionMin\": \"1.0.0\",\n  \"ociVersionMax\": \"1.3.0\",");
   line(fmt::format("  \"hooks\": {},", quoted_list(kHooks)));
   line(fmt::format("  \"mountOptions\": {},", quoted_list(kMountOptions)));
   line("  \"linux\": {");
@@ -83,7 +84,9 @@ int perform_features(const Invocation&, RuntimeLog&) {
                   quoted_list(kActions), quoted_list(kOperators), quoted_list(kArchitectures),
                   quoted_list(kSeccompFlags), quoted_list(kSeccompFlags)));
   line("    \"apparmor\": {\"enabled\": true},\n    \"selinux\": {\"enabled\": true},");
-  line("    \"intelRdt\": {\"enabled\": false},");
+  line(fmt::format("    \"memoryPolicy\": {{\"modes\": {}, \"flags\": {}}},",
+                   quoted_list(spec::kMemoryPolicyModes), quoted_list(spec::kMemoryPolicyFlags)));
+  line("    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},");
   line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}}\n  },");
   line(fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\"}}", kVersion));
   line("}");

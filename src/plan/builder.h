@@ -36,6 +36,7 @@ class Builder {
 
   // What later parts need of earlier ones.
   std::string cgroup;             // absolute path of the container's cgroup; empty: the caller's
+  Strings resctrl;  // the container's groups, the monitoring one last
   bool setgroups_denied = false;  // the new user namespace cannot have supplementary groups
 
   [[nodiscard]] NamespaceWish name_space(std::string_view type) const;
@@ -78,6 +79,13 @@ void plan_uts_network_sysctl(Builder& b);  // hostname, domainname, loopback, sy
 
 // plan_cgroup.cpp
 Planned plan_cgroup(Builder& b);
+
+// plan_resctrl.cpp
+Planned plan_resctrl(Builder& b);     // before the clone
+void plan_resctrl_join(Builder& b);  // after it
+// The group and, where it is asked for, the monitoring group of a container.
+[[nodiscard]] std::expected<Strings, Refusal> resctrl_groups(const spec::IntelRdt& rdt, const std::string& id,
+                                                             const HostFacts& facts);
 
 // plan_mounts.cpp: `open` collects the host side's part before the clone, `idmap` after it.
 struct MountPlan {

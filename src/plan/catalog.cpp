@@ -83,6 +83,12 @@ template <> constexpr Entry row<RunHooks> = {"run-hooks", P::hook, "execve", "ex
 template <> constexpr Entry row<AwaitStart> = {"await-start", P::exec, "read", "fifo(7)", {}, none};
 template <> constexpr Entry row<FindCommand> = {"find-command", P::exec, "openat2", "openat2(2)", {5, 6}, none};
 template <> constexpr Entry row<Execute> = {"execute", P::exec, "execve", "execve(2)", {}, none};
+
+template <> constexpr Entry row<MakeResctrlGroup> = {"make-resctrl-group", P::resctrl, "mkdir", "mkdir(2)", {4, 10}, host_root};
+template <> constexpr Entry row<WriteSchemata> = {"write-schemata", P::resctrl, "write", "write(2)", {4, 10}, host_root};
+template <> constexpr Entry row<JoinResctrlGroup> = {"join-resctrl-group", P::resctrl, "write", "write(2)", {4, 10}, host_root};
+template <> constexpr Entry row<SetMemoryPolicy> = {"set-memory-policy", P::process, "set_mempolicy", "set_mempolicy(2)", {}, none};
+template <> constexpr Entry row<SetAffinity> = {"set-affinity", P::process, "sched_setaffinity", "sched_setaffinity(2)", {}, none};
 // clang-format on
 
 template <size_t... I>
@@ -146,6 +152,8 @@ std::string_view name(Primitive primitive) {
       return "hook";
     case Primitive::exec:
       return "exec";
+    case Primitive::resctrl:
+      return "resctrl";
   }
   return "unknown";
 }

@@ -30,7 +30,8 @@ enum class Primitive {
   seccomp,
   lsm,
   hook,
-  exec
+  exec,
+  resctrl
 };
 [[nodiscard]] std::string_view name(Primitive primitive);
 

@@ -100,8 +100,8 @@ std::string describe_cgroup_value(std::string_view file, std::string_view value)
   if (file.starts_with("hugetlb.") && file.ends_with(".max")) {
     uint64_t bytes = 0;
     if (number(value, bytes))
-      return fmt::format("limit {} huge pages to {}", file.substr(8, file.find('.', 8) - 8),
-                         bytes_in_words(bytes));
+      return fmt::format("limit {} huge pages {}to {}", file.substr(8, file.find('.', 8) - 8),
+                         file.ends_with(".rsvd.max") ? "reserved " : "", bytes_in_words(bytes));
   }
   return "";
 }

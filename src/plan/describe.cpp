@@ -43,6 +43,20 @@ std::string say(const WriteCgroup& a) {
                        : fmt::format("{} ({})", words, printable(a.file));
 }
 
+std::string say(const MakeResctrlGroup& a) {
+  if (a.how == "existing") return fmt::format("use the resctrl group {}, which must be there", shown(a.path));
+  return fmt::format("make the resctrl group {}{}", shown(a.path),
+                     a.how == "shared" ? ", or use the one there" : "");
+}
+std::string say(const WriteSchemata& a) {
+  Strings lines;
+  for (const std::string& line : a.lines) lines.push_back(shown(line));
+  return fmt::format("share the processor's caches and memory bandwidth by {}", listed(lines));
+}
+std::string say(const JoinResctrlGroup& a) {
+  return fmt::format("put the container's process into the resctrl group {}", shown(a.group));
+}
+
 std::string say(const LimitDevices& a) { return describe_device_rules(a.rules); }
 
 std::string say(const StartScope& a) {
@@ -308,6 +322,12 @@ std::string say(const SetScheduler& a) {
 std::string say(const SetIoPriority& a) {
   return fmt::format("set the disk priority to {}, class {}", a.priority, shown(a.io_class));
 }
+std::string say(const SetMemoryPolicy& a) {
+  const std::string nodes = a.policy.nodes.empty() ? "" : fmt::format(", nodes {}", shown(a.policy.nodes));
+  return fmt::format("take memory by the policy {}{}{}", shown(a.policy.mode), nodes,
+                     in_parentheses(comma_list(a.policy.flags)));
+}
+std::string say(const SetAffinity& a) { return fmt::format("run on the processors {}", shown(a.cpus)); }
 std::string say(const SetExecLabel& a) {
   return fmt::format("execute under the {} label {}",
                      a.module == "apparmor"  ? "AppArmor"

@@ -111,6 +111,7 @@ std::string_view chapter(Primitive primitive) {
   switch (primitive) {
     case Primitive::cgroup:
     case Primitive::device_policy:
+    case Primitive::resctrl:
       return "limits";
     case Primitive::namespaces:
     case Primitive::id_map:

@@ -80,6 +80,7 @@ struct HostFacts {
   std::vector<RootEntry> root_entries;  // only gathered for the host image
   std::string runtime_dir;  // /run/cloche, or $XDG_RUNTIME_DIR/cloche: exists or can be made
   bool apparmor = false, selinux = false;
+  std::string resctrl;  // where a resctrl file system is mounted; empty: nowhere
   bool sealed_program = false;  // the running program's file cannot be written by way of /proc/PID/exe
   uint32_t cpus = 1;
 };

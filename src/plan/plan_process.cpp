@@ -290,6 +290,14 @@ Planned plan_process_setup(Builder& b, const ProcessWish& wish) {
   if (p.ioPriority)
     b.container("io-priority", SetIoPriority{p.ioPriority->class_, p.ioPriority->priority},
                 b.why(wish.field + ".ioPriority"));
+  if (b.os.memoryPolicy) {
+    constexpr KernelVersion kWeighted{6, 9};
+    if (b.os.memoryPolicy->mode == "MPOL_WEIGHTED_INTERLEAVE" && b.facts.kernel < kWeighted)
+      return refuse("linux.memoryPolicy.mode",
+                    fmt::format("MPOL_WEIGHTED_INTERLEAVE needs Linux 6.9, this is {}.{}",
+                                b.facts.kernel.major, b.facts.kernel.minor));
+    b.container("memory-policy", SetMemoryPolicy{*b.os.memoryPolicy}, b.why("linux.memoryPolicy"));
+  }
   b.container("command", FindCommand{from_working_directory(p), path_of(p.env)}, b.why(wish.field + ".args"));
   return {};
 }

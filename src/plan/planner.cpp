@@ -11,10 +11,8 @@ namespace {
 
 // What would change the container's meaning and is not there yet is refused, never dropped.
 Planned check_unsupported(Builder& b) {
-  if (b.os.intelRdt) return refuse("linux.intelRdt", "Intel RDT is not supported yet");
   if (!b.os.netDevices.empty())
     return refuse("linux.netDevices", "moving network devices is not supported yet");
-  if (b.os.memoryPolicy) return refuse("linux.memoryPolicy", "memory policies are not supported yet");
   if (b.spec.process && b.spec.process->execCPUAffinity)
     b.note("process.execCPUAffinity", "is for `exec` only (runtime-spec, config.md): not used here");
   return {};
@@ -135,10 +133,12 @@ Planned write_plan(Builder& b) {
   CLOCHE_PLAN(plan_devices(b, mounts));
 
   if (!b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
+  CLOCHE_PLAN(plan_resctrl(b));
   take(b, mounts.open);
   CLOCHE_PLAN(plan_clone(b));
   // A scope is started with a process in it.
   if (b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
+  plan_resctrl_join(b);
   take(b, mounts.idmap);
 
   CLOCHE_PLAN(plan_entering(b));
@@ -174,6 +174,9 @@ std::expected<Plan, Refusal> make_plan(const Request& request, const HostFacts& 
 std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const HostFacts& facts) {
   Request request;
   request.id = wanted.id;
+  request.spec.linux_.emplace();
+  request.spec.linux_->personality = wanted.personality;
+  request.spec.linux_->memoryPolicy = wanted.memory_policy;
   Builder b(request, facts);
   const ProcessWish wish{.process = wanted.process,
                          .field = "process",
@@ -182,17 +185,26 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
                          .preserve_fds = wanted.preserve_fds,
                          .set_groups = !wanted.setgroups_denied};
   if (auto checked = check_process(b, wish); !checked) return std::unexpected(std::move(checked).error());
-  if (wanted.process.execCPUAffinity)
-    return refuse("process.execCPUAffinity", "CPU affinity of an exec is not supported yet");
   if (wanted.setgroups_denied && !wanted.process.user.additionalGids.empty())
     return refuse("process.user.additionalGids",
                   "the container's user namespace denies setgroups: it was made with "
                   "the caller's single gid");
 
+  if (wanted.intel_rdt) {
+    auto groups = resctrl_groups(*wanted.intel_rdt, wanted.id, facts);
+    if (!groups) return std::unexpected(std::move(groups).error());
+    b.resctrl = *std::move(groups);
+  }
+  const spec::ExecCPUAffinity affinity = wanted.process.execCPUAffinity.value_or(spec::ExecCPUAffinity{});
+  if (!affinity.initial.empty())
+    b.host("affinity-initial", SetAffinity{affinity.initial}, b.why("process.execCPUAffinity.initial"));
   b.host("clone", CloneProcess{.namespaces = {}, .cgroup = wanted.cgroup, .from_joined = true},
          Builder::standard("the new process starts inside the container"));
   if (wanted.scope)
     b.host("scope", *wanted.scope, Builder::standard("only systemd may move a process there"));
+  plan_resctrl_join(b);
+  if (!affinity.final_.empty())
+    b.container("affinity-final", SetAffinity{affinity.final_}, b.why("process.execCPUAffinity.final"));
   for (const auto& join : wanted.namespaces)
     b.container("join:" + join.type, join, Builder::standard("a namespace of the container"));
   if (wanted.user_namespace)

@@ -57,6 +57,10 @@ struct ExecRequest {
   std::string cgroup;  // absolute; empty: none
   std::optional<AttachToScope> scope;  // the caller may not move a process there itself, its manager may
   std::optional<spec::Seccomp> seccomp;
+  // Of the container's config, which are every process's.
+  std::optional<spec::Personality> personality;
+  std::optional<spec::MemoryPolicy> memory_policy;
+  std::optional<spec::IntelRdt> intel_rdt;
   bool default_seccomp = false;
   bool setgroups_denied = false;
   bool user_namespace = false;

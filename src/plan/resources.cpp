@@ -157,8 +157,10 @@ class Conversion {
       if (digits == 0 || (unit != "KB" && unit != "MB" && unit != "GB"))
         return refuse(fmt::format("linux.resources.hugepageLimits[{}].pageSize", i),
                       fmt::format("\"{}\" is no page size: write \"2MB\" or \"1GB\"", entry.pageSize));
-      write("hugetlb", fmt::format("hugetlb.{}.max", entry.pageSize), std::to_string(entry.limit),
-            fmt::format("hugepageLimits[{}]", i));
+      // Pages in use, and (Linux 5.7) pages promised: without the second a fault past the first is a SIGBUS.
+      for (const char* kind : {"max", "rsvd.max"})
+        write("hugetlb", fmt::format("hugetlb.{}.{}", entry.pageSize, kind), std::to_string(entry.limit),
+              fmt::format("hugepageLimits[{}]", i));
     }
     return {};
   }

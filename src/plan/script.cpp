@@ -222,6 +222,8 @@ std::string ScriptWriter::host_part() const {
     // kill and removal are one function
     if (action.kind == UndoAction::Kind::remove_cgroup)
       out += fmt::format("  remove_cgroup {}\n", shell_word(action.path));
+    if (action.kind == UndoAction::Kind::remove_resctrl)
+      out += fmt::format("  [ ! -d {0} ] || rmdir -- {0}\n", shell_word(action.path));
   }
   out +=
       "  rmdir \"$work/root\" \"$work/scratch\" \"$work/trees\" \"$work\"\n  exit \"$status\"\n}\n"

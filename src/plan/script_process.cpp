@@ -74,6 +74,22 @@ void ScriptWriter::emit(const LimitDevices&) {
   not_done("a device policy is a BPF program, loaded by bpf(2); no program of the base system loads one");
 }
 
+void ScriptWriter::emit(const MakeResctrlGroup& a) {
+  const std::string path = shell_word(a.path);
+  if (a.how == "existing") return line(fmt::format("[ -d {} ]", path));
+  line(fmt::format("{}mkdir -- {}", a.how == "shared" ? fmt::format("[ -d {} ] || ", path) : "", path));
+}
+
+void ScriptWriter::emit(const WriteSchemata& a) {
+  if (a.lines.empty()) return line("# nothing to share out");
+  for (const std::string& text : a.lines)
+    line(fmt::format("printf '%s\\n' {} >{}", shell_word(text), shell_word(a.group + "/schemata")));
+}
+
+void ScriptWriter::emit(const JoinResctrlGroup& a) {
+  line(fmt::format("echo \"$pid\" >{}", shell_word(a.group + "/tasks")));
+}
+
 void ScriptWriter::emit(const CloneProcess& a) {
   std::string command;
   if (!joins_.empty()) command = "nsenter" + joins_ + " ";
@@ -217,6 +233,14 @@ void ScriptWriter::emit(const SetScheduler& a) {
 void ScriptWriter::emit(const SetIoPriority& a) {
   const int io_class = a.io_class == "IOPRIO_CLASS_RT" ? 1 : a.io_class == "IOPRIO_CLASS_IDLE" ? 3 : 2;
   line(fmt::format("ionice -c {}{} -p $$", io_class, io_class == 3 ? "" : fmt::format(" -n {}", a.priority)));
+}
+
+void ScriptWriter::emit(const SetMemoryPolicy&) {
+  not_done("numactl(8), which sets memory policies, is not in the base system");
+}
+
+void ScriptWriter::emit(const SetAffinity& a) {
+  line(fmt::format("taskset --cpu-list --pid {} $$", shell_word(a.cpus)));
 }
 
 void ScriptWriter::emit(const SetExecLabel& a) {

@@ -102,6 +102,11 @@ class ScriptWriter {
   void emit(const AwaitStart&);
   void emit(const FindCommand&);
   void emit(const Execute&);
+  void emit(const MakeResctrlGroup&);
+  void emit(const WriteSchemata&);
+  void emit(const JoinResctrlGroup&);
+  void emit(const SetMemoryPolicy&);
+  void emit(const SetAffinity&);
 
   const Plan& plan_;
   const HostFacts& facts_;

@@ -77,6 +77,26 @@ struct AttachToScope {
 };
 BOOST_DESCRIBE_STRUCT(AttachToScope, (), (unit, cgroup, user))
 
+// ---- resctrl: Documentation/filesystems/resctrl.rst --------------------------------------------------------------
+
+// A group whose processes share caches and memory bandwidth; a directory below a mounted resctrl file system. `how`:
+// "new" (made, must not be there, goes with the container), "shared" (made where missing, stays), "existing".
+struct MakeResctrlGroup {
+  std::string path, how;
+};
+BOOST_DESCRIBE_STRUCT(MakeResctrlGroup, (), (path, how))
+// Lines of the group's schemata: written when the plan made the group, else compared with what is there.
+struct WriteSchemata {
+  std::string group;
+  Strings lines;
+};
+BOOST_DESCRIBE_STRUCT(WriteSchemata, (), (group, lines))
+// The container's process goes into the group, and what it starts with it.
+struct JoinResctrlGroup {
+  std::string group;
+};
+BOOST_DESCRIBE_STRUCT(JoinResctrlGroup, (), (group))
+
 // ---- namespaces and ids: namespaces(7), user_namespaces(7), time_namespaces(7) ----------------------------------
 
 // clone3(2) of the container's first process, into new namespaces and its cgroup at once. `namespaces` uses the
@@ -321,6 +341,17 @@ struct SetIoPriority {
   int32_t priority = 0;
 };
 BOOST_DESCRIBE_STRUCT(SetIoPriority, (), (io_class, priority))
+// The nodes of a NUMA machine that the process's memory comes from: set_mempolicy(2). Kept over the exec.
+struct SetMemoryPolicy {
+  spec::MemoryPolicy policy;
+};
+BOOST_DESCRIBE_STRUCT(SetMemoryPolicy, (), (policy))
+// The processors that the process may run on, as a list ("0-3,7"): sched_setaffinity(2). On the host's side it is the
+// caller's own, which the process begins with.
+struct SetAffinity {
+  std::string cpus;
+};
+BOOST_DESCRIBE_STRUCT(SetAffinity, (), (cpus))
 // "apparmor" or "selinux": the label that the exec takes on, through /proc/self/attr.
 struct SetExecLabel {
   std::string module, label;
@@ -398,8 +429,8 @@ using Action =
                  LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute,
-                 StartScope, AttachToScope>;
+                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
+                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope>;
 
 // Where a step comes from.
 struct Why {

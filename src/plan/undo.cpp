@@ -18,6 +18,7 @@ constexpr KindName kKinds[] = {{UndoAction::Kind::kill_cgroup, "kill-cgroup"},
                                {UndoAction::Kind::remove_cgroup, "remove-cgroup"},
                                {UndoAction::Kind::stop_scope, "stop-scope"},
                                {UndoAction::Kind::stop_user_scope, "stop-user-scope"},
+                               {UndoAction::Kind::remove_resctrl, "remove-resctrl"},
                                {UndoAction::Kind::return_caller, "return-caller"}};
 
 }  // namespace
@@ -45,6 +46,10 @@ std::vector<UndoAction> undo_of(const Plan& plan) {
       actions.push_back({scope->user ? UndoAction::Kind::stop_user_scope : UndoAction::Kind::stop_scope,
                          scope->cgroup, "have systemd stop " + shown(scope->unit)});
     }
+    if (const auto* group = std::get_if<MakeResctrlGroup>(&step.action);
+        group != nullptr && group->how == "new")
+      actions.push_back(
+          {UndoAction::Kind::remove_resctrl, group->path, "remove the resctrl group " + shown(group->path)});
     const auto* made = std::get_if<CreateCgroup>(&step.action);
     if (made == nullptr) continue;
     const std::string path = shown(made->path);

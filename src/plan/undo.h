@@ -18,6 +18,7 @@ struct UndoAction {
     remove_cgroup,  // rmdir `path`, and the cgroups below it first
     stop_scope,       // have systemd stop the scope whose cgroup `path` is, and forget it when it has failed
     stop_user_scope,  // the same of the caller's own manager
+    remove_resctrl,  // rmdir `path`, a group of a resctrl file system
     return_caller  // the calling process, if it is in the leaf `path`, goes back to the cgroup above, which hands
     // nothing down any more; then rmdir `path`. Left as it is while others are below that cgroup
   };

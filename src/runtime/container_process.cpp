@@ -15,6 +15,7 @@
 #include "runtime/command.h"
 #include "runtime/container_side.h"
 #include "runtime/hooks.h"
+#include "runtime/placement.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
@@ -119,6 +120,9 @@ sys::Result<> ContainerSide::act(const plan::SetIoPriority& step) {
     return sys::fail(static_cast<int>(-raw), fmt::format("ioprio_set({}, {})", step.io_class, step.priority));
   return {};
 }
+
+sys::Result<> ContainerSide::act(const plan::SetMemoryPolicy& step) { return set_memory_policy(step.policy); }
+sys::Result<> ContainerSide::act(const plan::SetAffinity& step) { return set_affinity(step.cpus); }
 
 sys::Result<> ContainerSide::act(const plan::SetExecLabel& step) {
   const std::string text = step.module == "apparmor" ? "exec " + step.label : step.label;

@@ -70,6 +70,8 @@ class ContainerSide {
   sys::Result<> act(const plan::SetPersonality& step);
   sys::Result<> act(const plan::SetScheduler& step);
   sys::Result<> act(const plan::SetIoPriority& step);
+  sys::Result<> act(const plan::SetMemoryPolicy& step);
+  sys::Result<> act(const plan::SetAffinity& step);
   sys::Result<> act(const plan::SetExecLabel& step);
   sys::Result<> act(const plan::LimitBoundingSet& step);
   sys::Result<> act(const plan::SetUser& step);

@@ -144,6 +144,7 @@ sys::Result<plan::Plan> plan_exec(const Container& container, const ExecOptions&
                                   spec::Process process, plan::HostFacts& facts) {
   FactsWanted wanted;
   wanted.modules = !process.apparmorProfile.empty() || !process.selinuxLabel.empty();
+  wanted.resctrl = spec.linux_ && spec.linux_->intelRdt;
   CLOCHE_TRY_ASSIGN(gathered, gather_facts(wanted));
   facts = std::move(gathered);
   CLOCHE_TRY_ASSIGN(joined, namespaces_of(static_cast<pid_t>(container.init->pid), facts.privileged));
@@ -155,7 +156,14 @@ sys::Result<plan::Plan> plan_exec(const Container& container, const ExecOptions&
                             .setgroups_denied = joined.setgroups_denied,
                             .user_namespace = joined.user,
                             .preserve_fds = options.preserve_fds};
-  if (spec.linux_) request.seccomp = std::move(spec.linux_->seccomp);
+  if (!request.process.execCPUAffinity && spec.process)
+    request.process.execCPUAffinity = spec.process->execCPUAffinity;
+  if (spec.linux_) {
+    request.seccomp = std::move(spec.linux_->seccomp);
+    request.personality = spec.linux_->personality;
+    request.memory_policy = spec.linux_->memoryPolicy;
+    request.intel_rdt = spec.linux_->intelRdt;
+  }
   auto planned = plan::make_exec_plan(request, facts);
   if (!planned) return std::unexpected(refusal_error(planned.error()));
   return *std::move(planned);

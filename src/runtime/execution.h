@@ -40,6 +40,10 @@ class Execution {
     prepared_->trees.clear();
     prepared_->cgroup.reset();
   }
+  // Names in the config's seccomp profile that no system call has here, left out of the filter.
+  [[nodiscard]] std::vector<std::string> unknown_calls() const {
+    return prepared_->filter ? prepared_->filter->unknown_calls : std::vector<std::string>();
+  }
   // What was done so far, step by step.
   [[nodiscard]] plan::RunRecord record() const;
   // After a failed run: what was taken back, in words, in the order it was done.

@@ -165,6 +165,7 @@ FactsWanted wanted_for(const spec::Spec& spec, bool host_image) {
   if (spec.process)
     wanted.modules = !spec.process->apparmorProfile.empty() || !spec.process->selinuxLabel.empty();
   if (spec.linux_ && !spec.linux_->mountLabel.empty()) wanted.modules = true;
+  wanted.resctrl = spec.linux_ && spec.linux_->intelRdt;
   return wanted;
 }
 
@@ -195,14 +196,17 @@ sys::Result<plan::HostFacts> gather_facts(const FactsWanted& wanted) {
   }
 
   MountTable table;
-  if (wanted.mounts) {
+  if (wanted.mounts || wanted.resctrl) {
     CLOCHE_TRY_ASSIGN(text, read_table("/proc/self/mountinfo"));
     table = parse_mountinfo(text);
+    facts.resctrl = table.resctrl;
+  }
+  if (wanted.mounts) {
     CLOCHE_TRY_ASSIGN(entries, read_root());
     facts.root_entries = std::move(entries);
   }
-  CLOCHE_TRY(gather_cgroup(facts, wanted.controllers, wanted.mounts ? &table : nullptr));
-  facts.mounts = std::move(table.mounts);
+  CLOCHE_TRY(gather_cgroup(facts, wanted.controllers, wanted.mounts || wanted.resctrl ? &table : nullptr));
+  if (wanted.mounts) facts.mounts = std::move(table.mounts);
   if (wanted.modules) {
     facts.apparmor = read_or_empty("/sys/module/apparmor/parameters/enabled").starts_with('Y');
     facts.selinux = accessible("/sys/fs/selinux/enforce", F_OK);

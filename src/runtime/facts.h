@@ -18,10 +18,11 @@ struct FactsWanted {
   bool controllers = false;  // cgroup.controllers, and where the others are on v1
   bool modules = false;  // AppArmor, SELinux
   bool mounts = false;  // the host's mounts and the entries of its root: for the image "host"
+  bool resctrl = false;  // where a resctrl file system is mounted
 
   bool systemd = false;  // the manager that starts scopes: root's or the caller's own. None is an error
 
-  static FactsWanted everything() { return {true, true, true, true, false}; }
+  static FactsWanted everything() { return {true, true, true, true, true, false}; }
 };
 // What planning this request will look at.
 [[nodiscard]] FactsWanted wanted_for(const spec::Spec& spec, bool host_image);
@@ -59,6 +60,7 @@ struct PasswdEntry {
 struct MountTable {
   std::vector<plan::HostMount> mounts;
   std::string cgroup2;  // the first cgroup2 mount
+  std::string resctrl;  // the first resctrl mount
   std::map<std::string, std::string> v1;  // controller, by its v2 name -> mount point
 };
 // /proc/self/mountinfo, proc_pid_mountinfo(5).

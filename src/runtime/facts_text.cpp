@@ -144,6 +144,7 @@ MountTable parse_mountinfo(std::string_view text) {
     if (before.size() < 6 || after.size() < 2) return;
     const auto target = unescaped(before[4]);
     if (after[0] == "cgroup2" && table.cgroup2.empty()) table.cgroup2 = target;
+    if (after[0] == "resctrl" && table.resctrl.empty()) table.resctrl = target;
     if (after[0] == "cgroup" && after.size() > 2) add_v1(table, after[2], target);
     table.mounts.push_back({target, after[0]});
   });

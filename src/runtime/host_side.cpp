@@ -9,12 +9,15 @@
 #include "kernel/cgroup.h"
 #include "kernel/device_policy.h"
 #include "kernel/id_maps.h"
+#include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
 #include "runtime/systemd.h"
+#include "runtime/placement.h"
 #include "sys/call.h"
 #include "sys/files.h"
+#include "sys/flags.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
 
@@ -150,6 +153,32 @@ sys::Result<> HostSide::act(const plan::GiveStreams& step) {
   }
   return {};
 }
+
+sys::Result<> HostSide::act(const plan::MakeResctrlGroup& step) {
+  made_group_ = false;
+  if (step.how == "existing") {
+    CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, step.path));
+    if (!S_ISDIR(st.st_mode)) return sys::fail(ENOTDIR, fmt::format("stat({})", sys::quoted(step.path)));
+    return {};
+  }
+  CLOCHE_TRY_ASSIGN(made, kernel::make_resctrl_group(step.path));
+  if (!made && step.how == "new")
+    return sys::fail_because(fmt::format("{} is there already, and somebody else's", step.path));
+  made_group_ = made;
+  if (!made) note_fallback(record_, index_, "it was there: used if it shares as asked for");
+  return {};
+}
+
+sys::Result<> HostSide::act(const plan::WriteSchemata& step) {
+  return made_group_ ? kernel::write_schemata(step.group, step.lines)
+                     : kernel::compare_schemata(step.group, step.lines);
+}
+
+sys::Result<> HostSide::act(const plan::JoinResctrlGroup& step) {
+  return kernel::join_resctrl_group(step.group, pid_);
+}
+
+sys::Result<> HostSide::act(const plan::SetAffinity& step) { return set_affinity(step.cpus); }
 
 sys::Result<> HostSide::act(const plan::RunHooks& step) {
   return run_hooks(step.stage, step.hooks,

@@ -38,6 +38,10 @@ class HostSide {
   sys::Result<> act(const plan::WriteIdMap& step);
   sys::Result<> act(const plan::GiveStreams& step);
   sys::Result<> act(const plan::RunHooks& step);
+  sys::Result<> act(const plan::MakeResctrlGroup& step);
+  sys::Result<> act(const plan::WriteSchemata& step);
+  sys::Result<> act(const plan::JoinResctrlGroup& step);
+  sys::Result<> act(const plan::SetAffinity& step);
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;
@@ -46,6 +50,7 @@ class HostSide {
   Prepared& prepared_;
   SharedRecord& record_;
   pid_t pid_ = 0;
+  bool made_group_ = false;  // by the last MakeResctrlGroup
   uint32_t index_ = 0;
 };
 

@@ -210,6 +210,10 @@ sys::Result<> Launch::execute() {
     return std::unexpected(step_error(plan_, ran.error(), facts_));
   }
   terminal_ = execution_->take_terminal();
+  if (const auto unknown = execution_->unknown_calls(); !unknown.empty())
+    report_.notes.push_back(
+        fmt::format("linux.seccomp.syscalls: left out, since libseccomp knows no such calls: {}",
+                    fmt::join(unknown, ", ")));
   if (options_.record) tell_steps();
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include "kernel/cgroup.h"
 #include "runtime/systemd.h"
+#include "kernel/resctrl.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -9,6 +10,7 @@ namespace {
 
 sys::Result<> undo_one(const plan::UndoAction& action) {
   if (action.kind == plan::UndoAction::Kind::remove_cgroup) return kernel::remove_cgroup(action.path);
+  if (action.kind == plan::UndoAction::Kind::remove_resctrl) return kernel::remove_resctrl_group(action.path);
   if (action.kind == plan::UndoAction::Kind::return_caller) return kernel::return_from_leaf(action.path);
   if (action.kind == plan::UndoAction::Kind::stop_scope) return stop_scope(action.path, false);
   if (action.kind == plan::UndoAction::Kind::stop_user_scope) return stop_scope(action.path, true);

@@ -58,6 +58,8 @@ Check check_linux(const Spec& spec, Warnings& warnings) {
   CLOCHE_TRY(check_paths(section.readonlyPaths, "linux.readonlyPaths"));
   CLOCHE_TRY(check_devices(section));
   CLOCHE_TRY(check_personality(section, warnings));
+  if (section.memoryPolicy) CLOCHE_TRY(check_memory_policy(*section.memoryPolicy, "linux.memoryPolicy"));
+  if (section.intelRdt) CLOCHE_TRY(check_intel_rdt(*section.intelRdt, "linux.intelRdt", warnings));
   if (section.resources) CLOCHE_TRY(check_resources(*section.resources, "linux.resources", warnings));
   if (section.seccomp) CLOCHE_TRY(check_seccomp(*section.seccomp, "linux.seccomp", warnings));
   return {};

@@ -110,6 +110,8 @@ Check check_process(const Process& process, const std::string& path, Warnings& w
     return wrong(field(path, "user.umask"), fmt::format("{:#o} is more than 0777", *process.user.umask));
   CLOCHE_TRY(check_rlimits(process, path));
   CLOCHE_TRY(check_scheduling(process, path));
+  if (process.execCPUAffinity)
+    CLOCHE_TRY(check_affinity(*process.execCPUAffinity, field(path, "execCPUAffinity")));
   check_capabilities(process, path, warnings);
   if (!process.commandLine.empty())
     warnings.push_back({field(path, "commandLine"), "is for Windows; ignored"});

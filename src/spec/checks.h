@@ -55,6 +55,9 @@ inline Check must_be_absolute(const std::string& path, const std::string& value)
 
 Check check_process(const Process& process, const std::string& path, Warnings& warnings);
 Check check_linux(const Spec& spec, Warnings& warnings);
+Check check_affinity(const ExecCPUAffinity& affinity, const std::string& path);
+Check check_memory_policy(const MemoryPolicy& policy, const std::string& path);
+Check check_intel_rdt(const IntelRdt& rdt, const std::string& path, Warnings& warnings);
 Check check_namespaces(const Spec& spec);
 Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings);
 Check check_seccomp(const Seccomp& seccomp, const std::string& path, Warnings& warnings);

@@ -178,6 +178,36 @@ Result<> join_session_keyring(const std::string& name) {
 
 namespace {
 
+// A mask of the kernel's words; at least one.
+std::vector<unsigned long> mask_of(std::span<const uint32_t> numbers) {
+  constexpr size_t kBits = 8 * sizeof(unsigned long);
+  std::vector<unsigned long> mask(1);
+  for (const uint32_t number : numbers) {
+    if (mask.size() <= number / kBits) mask.resize(number / kBits + 1);
+    mask[number / kBits] |= 1UL << number % kBits;
+  }
+  return mask;
+}
+
+}  // namespace
+
+Result<> set_affinity(std::span<const uint32_t> cpus, const std::string& shown) {
+  const auto mask = mask_of(cpus);
+  return outcome(raw_call(SYS_sched_setaffinity, 0, mask.size() * sizeof mask[0], mask.data()),
+                 [&] { return fmt::format("sched_setaffinity(0, {})", shown); });
+}
+
+Result<> set_memory_policy(unsigned mode, std::span<const uint32_t> nodes, const std::string& shown) {
+  const auto mask = mask_of(nodes);
+  // The kernel takes one bit less than it is told.
+  const long raw = nodes.empty()
+                       ? raw_call(SYS_set_mempolicy, mode, nullptr, 0)
+                       : raw_call(SYS_set_mempolicy, mode, mask.data(), mask.size() * sizeof mask[0] * 8 + 1);
+  return outcome(raw, [&] { return fmt::format("set_mempolicy({})", shown); });
+}
+
+namespace {
+
 // The first few arguments as they are; of the environment, which may hold secrets, only the number.
 std::string shown_arguments(const std::vector<std::string>& args) {
   constexpr size_t kShown = 6;

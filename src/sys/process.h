@@ -70,6 +70,11 @@ Result<> set_hostname(const std::string& name);
 Result<> set_domainname(const std::string& name);
 Result<> set_personality(unsigned long persona);
 Result<> join_session_keyring(const std::string& name);
+// sched_setaffinity(2) of the calling thread. EINVAL: none of them is there, or in the cgroup's cpuset.
+Result<> set_affinity(std::span<const uint32_t> cpus, const std::string& shown);
+// set_mempolicy(2) of the calling thread: MPOL_* and MPOL_F_* in one number. EINVAL: a node is not there, or not in
+// the cgroup's cpuset; a mode or flag that the kernel does not know.
+Result<> set_memory_policy(unsigned mode, std::span<const uint32_t> nodes, const std::string& shown);
 
 // execveat(2) of an open file (AT_EMPTY_PATH), or of a path when `file` is invalid. Returns only on failure.
 Error execute(const Fd& file, const std::string& path, const std::vector<std::string>& args,

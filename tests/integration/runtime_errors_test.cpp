@@ -125,7 +125,7 @@ TEST_F(RuntimeErrors, ThePartsOfTheCommandLine) {
   const Outcome version = runtime({"--version"});
   EXPECT_TRUE(version.out.starts_with("cloche-runtime version ")) << version.out;
   EXPECT_NE(version.out.find("\ncommit: "), std::string::npos);
-  EXPECT_NE(version.out.find("\nspec: 1.2.0\n"), std::string::npos);
+  EXPECT_NE(version.out.find("\nspec: 1.3.0\n"), std::string::npos);
 }
 
 TEST_F(RuntimeErrors, FeaturesAndSpecAreJson) {
@@ -136,6 +136,11 @@ TEST_F(RuntimeErrors, FeaturesAndSpecAreJson) {
   EXPECT_EQ(member(features.out, ".linux.cgroup | [.v1, .v2, .systemd] | map(tostring) | join(\" \")"),
             "false true false");
   EXPECT_EQ(member(features.out, ".hooks | length"), "6");
+  EXPECT_EQ(member(features.out, ".ociVersionMax"), "1.3.0");
+  EXPECT_EQ(
+      member(features.out, ".linux.memoryPolicy | [(.modes | length), (.flags | length)] | join(\" \")"),
+      "7 3");
+  EXPECT_EQ(member(features.out, ".linux.intelRdt | [.enabled, .schemata, .monitoring] | all"), "true");
   const std::string directory = scratch();
   EXPECT_TRUE(runtime({"spec", "--bundle", directory}).ok());
   std::ifstream file(directory + "/config.json");

@@ -109,6 +109,11 @@ Missing capability(int number, const std::string& name) {
   return name + " in the bounding set";
 }
 
+Missing numa() {
+  if (access("/proc/self/numa_maps", R_OK) == 0) return std::nullopt;
+  return "a kernel with CONFIG_NUMA";
+}
+
 Missing disks() {
   if (std::getenv("CLOCHE_VM_DISKS") != nullptr) return std::nullopt;
   return "the disks of the guest (tests/vm/guest)";

@@ -531,9 +531,7 @@ TEST(PlanProcess, WhatIsNotThereYetIsRefused) {
     change(*request.spec.linux_);
     return refusal(request);
   };
-  EXPECT_TRUE(says(with([](auto& l) { l.intelRdt.emplace(); }), {"linux.intelRdt"}));
   EXPECT_TRUE(says(with([](auto& l) { l.netDevices["eth0"]; }), {"linux.netDevices"}));
-  EXPECT_TRUE(says(with([](auto& l) { l.memoryPolicy.emplace(); }), {"linux.memoryPolicy"}));
   EXPECT_TRUE(
       says(with([](auto& l) { l.rootfsPropagation = "sticky"; }), {"linux.rootfsPropagation", "sticky"}));
   EXPECT_TRUE(says(with([](auto& l) {

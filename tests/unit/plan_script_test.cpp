@@ -201,6 +201,8 @@ TEST(Script, NoValueBecomesACommand) {
     add(CreateCgroup{"/nowhere/" + value}, Side::host);
     add(EnableControllers{"/nowhere", "/nowhere/" + value + "/x", {value}}, Side::host);
     add(WriteCgroup{"/nowhere/" + value, value, value}, Side::host);
+    add(MakeResctrlGroup{"/nowhere/" + value, "new"}, Side::host);
+    add(WriteSchemata{"/nowhere/" + value, {value}}, Side::host);
     add(CloneProcess{{value, "mount"}, "/nowhere/" + value}, Side::host);
     add(JoinNamespace{"network", value});
     add(BindMount{
@@ -221,6 +223,7 @@ TEST(Script, NoValueBecomesACommand) {
     add(SetRlimit{value, 1, 1});
     add(SetScheduler{{.policy = value, .flags = {value}}});
     add(SetExecLabel{"apparmor", value});
+    add(SetAffinity{value});
     add(LimitBoundingSet{{value}});
     add(ChangeDirectory{value});
     add(FindCommand{value, value});
