@@ -85,6 +85,7 @@ void make_rich(test::Bundle& bundle, const std::string& scratch) {
   config.process->args = {"/bin/sh", "-c", kSelfPortrait};
   config.root->readonly = false;
   config.domainname = "example";
+  config.linux_->cgroupsPath = "/cloche-faults";
   restrict_process(*config.process);
   restrict_system(*config.linux_);
   config.mounts.push_back({.destination = "/data",
