@@ -49,8 +49,11 @@ sys::Result<> write_id_map_by_helper(pid_t pid, const std::string& program,
   sys::Fd input(ends[1]);
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
   if (std::holds_alternative<sys::Child>(cloned)) {
-    (void)sys::duplicate_to(input, 2);
-    (void)sys::execute({}, path, args, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"});
+    const auto given = sys::duplicate_to(input, 2);
+    const std::string why =
+        (given ? sys::execute({}, path, args, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}) : given.error())
+            .message();
+    sys::raw_call(SYS_write, input.get(), why.data(), why.size());
     _exit(127);
   }
   input.reset();

@@ -89,6 +89,7 @@ sys::Result<Container> load(ContainerDirectory directory) {
   if (!state) return std::unexpected(std::move(state).error());
   Container container{.directory = std::move(directory), .state = *std::move(state)};
   container.init = container.directory.read_init();
+  container.being_made = !container.directory.is_made() && is_alive(container.state.creator);
   container.status = status_of(container.directory, container.state, container.init);
   return container;
 }

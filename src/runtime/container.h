@@ -14,6 +14,7 @@ struct Container {
   SavedState state;
   std::optional<ProcessMark> init;
   Status status = Status::stopped;
+  bool being_made = false;  // its maker is still at it, whatever its process does already
 
   // As the callers want it (runtime-spec, "State"): pid is 0 unless created, running or paused. One line, without
   // its end. `pretty` is for people.

@@ -234,6 +234,7 @@ sys::Result<> Launch::hand_out() {
   if (console_.valid()) given = hand_over(console_, terminal_, "/dev/ptmx");
   if (given && pidfd_socket_.valid()) given = hand_over(pidfd_socket_, execution_->pidfd(), "pidfd");
   if (given && !options_.pid_file.empty()) given = write_pid_file(options_.pid_file, execution_->pid());
+  if (given) given = directory_->mark_made();
   if (given) return given;
   (void)sys::signal_process(execution_->pidfd(), SIGKILL);
   (void)sys::wait_for(execution_->pid());

@@ -72,14 +72,19 @@ sys::Result<> end_process(const ProcessMark& mark) {
   return await_last(*pidfd);
 }
 
-// Who makes it undoes on a failure what it did, by path: nothing may be taken away beside it. What hangs (a hook
-// without a timeout) is ended.
-sys::Result<> await_creator(const ProcessMark& creator) {
+// Who makes it undoes on a failure what it did, by path: nothing may be taken away beside it. A `run` in the foreground
+// lives on when that is over. What hangs (a hook without a timeout) is ended.
+sys::Result<> await_creation(const Container& container) {
+  constexpr int kPause = 5;  // milliseconds
+  const ProcessMark& creator = container.state.creator;
   auto pidfd = open_marked(creator);
   if (!pidfd && !is_alive(creator)) return {};
   if (!pidfd) return std::unexpected(std::move(pidfd).error());
-  CLOCHE_TRY_ASSIGN(ended, sys::await_end(*pidfd, kPatience));
-  if (ended) return {};
+  for (int waited = 0; waited < kPatience; waited += kPause) {
+    if (container.directory.is_made()) return {};
+    CLOCHE_TRY_ASSIGN(ended, sys::await_end(*pidfd, kPause));
+    if (ended) return {};
+  }
   return end_process(creator);
 }
 
@@ -194,9 +199,10 @@ sys::Result<> remove(const StateRoot& root, const std::string& id, bool force, R
       return directory->remove();  // nothing was left on the host before the state was written
     }
     CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
-    if (container.status != Status::creating || !force) return remove_loaded(container, force, report);
+    if (container.being_made && !force) return unfit(Status::creating);
+    if (!container.being_made) return remove_loaded(container, force, report);
     lock->reset();  // it takes the lock when it gives up
-    CLOCHE_TRY(await_creator(container.state.creator));
+    CLOCHE_TRY(await_creation(container));
   }
 }
 

@@ -21,7 +21,8 @@
 namespace cloche::runtime {
 namespace {
 
-constexpr char kState[] = "state.json", kConfig[] = "config.json", kInit[] = "init", kStart[] = "start";
+constexpr char kState[] = "state.json", kConfig[] = "config.json", kInit[] = "init", kStart[] = "start",
+               kMade[] = "made";
 constexpr char kUnfinished[] = "state.json.new";
 constexpr size_t kLargestConfig = size_t{16} << 20;
 // The annotations are part of the config, and a byte of theirs is six at most in our JSON (\u007f).
@@ -160,6 +161,15 @@ sys::Result<std::string> ContainerDirectory::read_config() const {
   return sys::read_file(directory_.get(), kConfig, kLargestConfig);
 }
 
+sys::Result<> ContainerDirectory::mark_made() const {
+  CLOCHE_TRY_ASSIGN(mark,
+                    sys::open_at(directory_.get(), kMade, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  return {};
+}
+bool ContainerDirectory::is_made() const {
+  return sys::stat_at(directory_.get(), kMade, false).has_value();
+}
+
 std::optional<ProcessMark> ContainerDirectory::read_init() const {
   const auto line = sys::read_file(directory_.get(), kInit, 256);
   if (!line) return {};
@@ -204,7 +214,7 @@ sys::Result<sys::Fd> ContainerDirectory::lock(int patience) const {
 }
 
 sys::Result<> ContainerDirectory::remove() const {
-  for (const char* file : {kStart, kInit, kConfig, kUnfinished, kState})
+  for (const char* file : {kMade, kStart, kInit, kConfig, kUnfinished, kState})
     if (auto removed = sys::remove_at(directory_.get(), file); !removed && removed.error().code != ENOENT)
       return sys::wrap(std::move(removed).error(), path());
   auto removed = sys::remove_at(AT_FDCWD, path(), AT_REMOVEDIR);

@@ -72,6 +72,9 @@ class ContainerDirectory {
   // ENOENT: the creation was interrupted before it left anything on the host.
   sys::Result<SavedState> read_state() const;
   sys::Result<std::string> read_config() const;
+  // Its creation has ended well. Before, its maker may still undo by path what it did, without the lock.
+  sys::Result<> mark_made() const;
+  [[nodiscard]] bool is_made() const;
   [[nodiscard]] std::optional<ProcessMark> read_init() const;
 
   sys::Result<sys::Fd> listen_for_start() const;

@@ -1,4 +1,6 @@
 // cloche-runtime killed at system calls in turn: what it leaves can be deleted, whatever the point.
+#include <sys/syscall.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -88,6 +90,38 @@ TEST_F(RuntimeCrash, StartAndDeleteKilledAtAnyPoint) {
   points += sweep({"delete", "--force", "box"}, kCalls, running);
   RecordProperty("points", points);
   EXPECT_GT(points, 20);
+}
+
+// Who makes a container undoes by path what it did when it fails: until it is done, `delete` takes nothing away.
+TEST_F(RuntimeCrash, DeleteWaitsUntilACreationIsOver) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sleep", "31415"});
+  const std::string at = scratch(), state = state_root() + "/box/state.json";
+  box.config.hooks = spec::Hooks{};
+  box.config.hooks->createRuntime = {
+      {.path = "/bin/sh",
+       .args = {"sh", "-c",
+                "touch " + at + "/begun; until test -e " + at + "/go; do sleep 0.01; done; test -e " + state +
+                    " || touch " + at + "/taken"},
+       .env = {"PATH=/usr/bin:/bin"},
+       .timeout = {}}};
+  box.write();
+  Running making({.argv = command({"run", "--bundle", box.path(), "box"})});
+  const auto appears = [&](const std::string& shown) {
+    return shell("for i in $(seq 1000); do " + shown + " && exit; sleep 0.01; done; exit 1").ok();
+  };
+  ASSERT_TRUE(appears("test -e " + at + "/begun"));
+  EXPECT_NE(runtime({"delete", "box"}).err.find("still under way"), std::string::npos);
+  Running deleting({.argv = command({"delete", "--force", "box"})});
+  // It is waiting, in ppoll, or has already done its work, which it must not.
+  EXPECT_TRUE(appears("grep -q '^" + std::to_string(SYS_ppoll) + " ' /proc/" +
+                      std::to_string(deleting.pid()) + "/syscall || grep -q '^State:.Z' /proc/" +
+                      std::to_string(deleting.pid()) + "/status"));
+  std::ofstream(at + "/go") << "";
+  EXPECT_TRUE(deleting.finish().ok());
+  EXPECT_EQ(making.finish().exit_code, 137) << "made, and then ended by delete";
+  EXPECT_FALSE(std::filesystem::exists(at + "/taken"));
+  EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
 }
 
 // What a config may hold can be read back from the state.
