@@ -13,6 +13,7 @@
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
 #include "runtime/step_error.h"
+#include "runtime/systemd.h"
 #include "spec/read.h"
 #include "spec/validate.h"
 #include "sys/files.h"
@@ -140,6 +141,19 @@ sys::Result<sys::Fd> connect_if(const std::string& path) {
   return sys::connect_stream(path);
 }
 
+// A user in a session's own cgroup may not move a process into one of the manager's: the cgroup above both is root's
+// (cgroup-v2.rst, "Delegation Containment"). The manager may.
+std::optional<plan::AttachToScope> attached_by_manager(const Container& container, const plan::HostFacts& facts,
+                                                       const std::string& cgroup) {
+  const auto scope = scope_of(container.state);
+  if (!scope || !scope->user || facts.privileged || cgroup != container.state.cgroup) return {};
+  const size_t manager = cgroup.find("/user@");
+  if (manager == std::string::npos) return {};
+  const std::string delegated = cgroup.substr(0, cgroup.find('/', manager + 1)) + "/";
+  if ((facts.cgroup.mount + facts.cgroup.own + "/").starts_with(delegated)) return {};
+  return plan::AttachToScope{.unit = scope->unit, .cgroup = cgroup, .user = true};
+}
+
 sys::Result<plan::Plan> plan_exec(const Container& container, const ExecOptions& options, spec::Spec spec,
                                   spec::Process process, plan::HostFacts& facts) {
   FactsWanted wanted;
@@ -164,6 +178,8 @@ sys::Result<plan::Plan> plan_exec(const Container& container, const ExecOptions&
     request.memory_policy = spec.linux_->memoryPolicy;
     request.intel_rdt = spec.linux_->intelRdt;
   }
+  request.scope = attached_by_manager(container, facts, request.cgroup);
+  if (request.scope) request.cgroup.clear();
   auto planned = plan::make_exec_plan(request, facts);
   if (!planned) return std::unexpected(refusal_error(planned.error()));
   return *std::move(planned);

@@ -59,18 +59,20 @@ sys::Result<Answered> ask(std::vector<std::string> args) {
     return sys::fail(static_cast<int>(-raw), "pipe2()");
   const sys::Fd output(ends[0]);
   sys::Fd input(ends[1]);
-  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
-  if (std::holds_alternative<sys::Child>(cloned)) {
+  auto cloned = sys::clone_process({});
+  if (!cloned) return std::unexpected(std::move(cloned).error());
+  if (std::holds_alternative<sys::Child>(*cloned)) {
     (void)sys::unblock_signals();
     (void)sys::duplicate_to(input, 1);
     (void)sys::close_range_from(3, true);
     (void)sys::execute({}, program, args, environment());
     _exit(127);
   }
+  const pid_t child = std::get<sys::Parent>(*cloned).child;
   input.reset();
   Answered answered;
   auto said = sys::read_all(output, program, kLongestAnswer);
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
+  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(child));
   if (!said) return std::unexpected(std::move(said).error());
   answered.status = ending.exit_code();
   answered.text = *std::move(said);
@@ -177,6 +179,14 @@ sys::Result<> stop_scope(const std::string& cgroup, bool user) {
     if (removed || stopped) return removed;
   }
   return sys::fail_because(systemd_words(refusal, user, unit));
+}
+
+std::optional<ScopeRef> scope_of(const SavedState& state) {
+  using Kind = plan::UndoAction::Kind;
+  for (const plan::UndoAction& action : undo_actions(state))
+    if (action.kind == Kind::stop_scope || action.kind == Kind::stop_user_scope)
+      return ScopeRef{unit_of(action.path), action.kind == Kind::stop_user_scope};
+  return {};
 }
 
 }  // namespace cloche::runtime

@@ -1,12 +1,14 @@
 // Requests to a systemd manager, by way of the program cloche-systemd, which links libsystemd: this program is static.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "plan/facts.h"
 #include "plan/step.h"
+#include "runtime/state.h"
 #include "sys/error.h"
 
 namespace cloche::runtime {
@@ -26,6 +28,13 @@ sys::Result<> set_scope_properties(const std::string& unit, bool user,
 sys::Result<> attach_to_scope(const plan::AttachToScope& scope, pid_t pid);
 // `cgroup`: that of the scope. A scope that is not there is no error, and no systemd none where the cgroup is gone.
 sys::Result<> stop_scope(const std::string& cgroup, bool user);
+
+struct ScopeRef {
+  std::string unit;
+  bool user = false;
+};
+// The scope of a container that has one: what `exec` enters, and whose properties a change of limits sets too.
+[[nodiscard]] std::optional<ScopeRef> scope_of(const SavedState& state);
 
 // What cloche-systemd was refused: the call, and the error's name and message as D-Bus has them.
 struct BusRefusal {

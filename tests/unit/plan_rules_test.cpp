@@ -221,7 +221,7 @@ TEST(PlanCgroup, PathsStayBelowTheMount) {
   EXPECT_EQ(path("a/b"), "/sys/fs/cgroup/a/b");
   EXPECT_TRUE(says(path("/a/../../b"), {".."}));
   EXPECT_TRUE(says(path("/"), {"root cgroup"}));
-  EXPECT_TRUE(says(path("system.slice:docker:4f1c"), {"systemd"}));
+  EXPECT_TRUE(says(path("system.slice:docker:4f1c"), {"--systemd-cgroup"}));
 }
 
 TEST(PlanNamespaces, WhatIsNotListedIsShared) {

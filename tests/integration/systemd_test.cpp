@@ -1,0 +1,186 @@
+// systemd's cgroup driver with a real systemd, and what is said where there is none or where it refuses.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "spec/write.h"
+#include "support/bundle.h"
+#include "support/needs.h"
+#include "support/systemd_nest.h"
+
+namespace cloche::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr char kUnit[] = "cloche-box.scope";
+
+class Systemd : public RuntimeTest {
+ protected:
+  void SetUp() override {
+    CLOCHE_NEEDS(needs::root());
+    CLOCHE_NEEDS(needs::program("/lib/systemd/systemd"));
+    CLOCHE_NEEDS(needs::cgroup2());
+    RuntimeTest::SetUp();
+    nest_.emplace(scratch() + "/nest");
+    ASSERT_EQ(nest_->problem(), "");
+  }
+  void TearDown() override {
+    nest_.reset();
+    RuntimeTest::TearDown();
+  }
+  Bundle sleeper() { return bundle({"sleep", "1000"}, "nest/bundle"); }
+  std::vector<std::string> words(std::vector<std::string> more) {
+    std::vector<std::string> all{program("cloche-runtime"), "--root", scratch() + "/nest/state", "--systemd-cgroup"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  Outcome inside(std::vector<std::string> more) { return nest_->run(words(std::move(more))); }
+  // The container keeps none of the test's pipes.
+  Outcome start(const Bundle& from) {
+    from.write();
+    return nest_->shell(fmt::format("{} </dev/null >{}/nest/out 2>&1; status=$?; cat {}/nest/out; exit $status",
+                                    fmt::join(words({"run", "--detach", "--bundle", from.path(), "box"}), " "),
+                                    scratch(), scratch()));
+  }
+  std::optional<SystemdNest> nest_;
+};
+
+TEST_F(Systemd, AContainerIsAScopeThatIsGoneWithIt) {
+  auto box = sleeper();
+  box.config.annotations = {{"org.systemd.property.TimeoutStopUSec", "uint64 5000000"}};
+  const Outcome started = start(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  EXPECT_EQ(nest_->property(kUnit, "ActiveState"), "active");
+  EXPECT_EQ(nest_->property(kUnit, "Slice"), "system.slice");
+  EXPECT_EQ(nest_->property(kUnit, "Delegate"), "yes");
+  EXPECT_EQ(nest_->property(kUnit, "Description"), "container box");
+  EXPECT_EQ(nest_->property(kUnit, "TimeoutStopUSec"), "5s");
+  // Its first process is in it, and so is what is executed later.
+  const std::string pid = member(inside({"state", "box"}).out, ".pid");
+  EXPECT_EQ(nest_->shell("grep ^0:: /proc/" + pid + "/cgroup").out, "0::/system.slice/cloche-box.scope\n");
+  const Outcome executed = inside({"exec", "box", "sh", "-c", "echo here"});
+  EXPECT_EQ(executed.out, "here\n") << executed.describe();
+  const Outcome deleted = inside({"delete", "--force", "box"});
+  EXPECT_TRUE(deleted.ok()) << deleted.describe();
+  EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+  EXPECT_FALSE(std::filesystem::exists(nest_->cgroup() + "/system.slice/" + kUnit));
+}
+
+TEST_F(Systemd, TheScopeIsWhereCgroupsPathSays) {
+  auto box = sleeper();
+  box.config.linux_->cgroupsPath = "machine-pods.slice:libpod:4f1c";
+  const Outcome started = start(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  EXPECT_EQ(nest_->property("libpod-4f1c.scope", "ControlGroup"), "/machine.slice/machine-pods.slice/libpod-4f1c.scope");
+  EXPECT_TRUE(inside({"delete", "--force", "box"}).ok());
+}
+
+TEST_F(Systemd, WhatSystemdStopsIsStoppedAndCanBeDeleted) {
+  const Outcome started = start(sleeper());
+  ASSERT_TRUE(started.ok()) << started.describe();
+  ASSERT_TRUE(nest_->run({"systemctl", "kill", "--signal=KILL", kUnit}).ok());
+  const Outcome stopped = nest_->run({"systemctl", "stop", kUnit});
+  EXPECT_TRUE(stopped.ok()) << stopped.describe();
+  EXPECT_EQ(member(inside({"state", "box"}).out, ".status"), "stopped");
+  const Outcome deleted = inside({"delete", "box"});
+  EXPECT_TRUE(deleted.ok()) << deleted.describe();
+}
+
+TEST_F(Systemd, AfterAKillOfTheRuntimeDeleteTakesTheScopeAway) {
+  auto box = sleeper();
+  box.config.process->args = {"sh", "-c", "echo up; sleep 1000"};
+  box.write();
+  Running foreground({.argv = nest_->inside(words({"run", "--bundle", box.path(), "box"}))});
+  ASSERT_TRUE(foreground.wait_for_output("up")) << foreground.so_far().describe();
+  foreground.signal(SIGKILL);
+  EXPECT_EQ(nest_->property(kUnit, "ActiveState"), "active");
+  const Outcome deleted = inside({"delete", "--force", "box"});
+  EXPECT_TRUE(deleted.ok()) << deleted.describe();
+  EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+}
+
+TEST_F(Systemd, AnothersUnitOfTheNameStaysAndTheErrorSaysWhatToDo) {
+  Running other({.argv = nest_->inside({"systemd-run", "--scope", "--unit=cloche-box", "sh", "-c",
+                                        "echo up; sleep 1000"})});
+  ASSERT_TRUE(other.wait_for_output("up")) << other.so_far().describe();
+  const Outcome refused = start(sleeper());
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.out, AllOf(HasSubstr("a unit of this name is there"), HasSubstr("systemctl stop cloche-box.scope")));
+  EXPECT_EQ(nest_->property(kUnit, "ActiveState"), "active");
+  EXPECT_EQ(inside({"list", "-q"}).out, "");
+  EXPECT_TRUE(nest_->run({"systemctl", "kill", "--signal=KILL", kUnit}).ok());
+}
+
+TEST_F(Systemd, AFailureAfterTheScopeLeavesNone) {
+  auto box = sleeper();
+  box.config.process->args = {"no-such-command"};
+  const Outcome refused = start(box);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.out, HasSubstr("executable file not found in $PATH"));
+  EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+}
+
+TEST_F(Systemd, AUnitPropertyThatIsNotAllowedIsRefusedByName) {
+  auto box = sleeper();
+  box.config.annotations = {{"org.systemd.property.ExecStopPost", "'x'"}};
+  const Outcome refused = start(box);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.out, HasSubstr("annotations.org.systemd.property.ExecStopPost"));
+}
+
+TEST_F(Systemd, OneThatDoesNotAnswerIsWaitedForOnlySoLong) {
+  ASSERT_EQ(::kill(nest_->pid(), SIGSTOP), 0);
+  const Outcome asked = nest_->run({program("cloche-systemd"), "--seconds", "1", "stop", kUnit});
+  ASSERT_EQ(::kill(nest_->pid(), SIGCONT), 0);
+  EXPECT_EQ(asked.exit_code, 1) << asked.describe();
+  EXPECT_THAT(asked.out, HasSubstr("timeout"));
+}
+
+// ---- where there is none ------------------------------------------------------------------------------------------
+
+using NoSystemd = RuntimeTest;
+
+TEST_F(NoSystemd, IsSaidWithWhatToDo) {
+  const auto box = bundle({"true"});
+  box.write();
+  Outcome refused = test::run({.argv = command({"--systemd-cgroup", "run", "--bundle", box.path(), "box"}),
+                               .set_env = {"DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + scratch() + "/no-bus"}});
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd answers on this host"), HasSubstr("/no-bus"),
+                                 HasSubstr("cgroupfs")));
+  EXPECT_EQ(runtime({"list", "-q"}).out, "");
+}
+
+TEST_F(NoSystemd, ABusWithoutOneIsSaidToo) {
+  CLOCHE_NEEDS(needs::program("dbus-daemon"));
+  const std::string address = "unix:path=" + scratch() + "/bus";
+  std::ofstream(scratch() + "/bus.conf")
+      << "<busconfig><listen>" << address
+      << "</listen><policy context=\"default\"><allow user=\"*\"/><allow send_destination=\"*\"/><allow "
+         "own=\"*\"/></policy></busconfig>";
+  Running bus({.argv = {"dbus-daemon", "--nofork", "--nopidfile", "--print-address", "--config-file=" + scratch() + "/bus.conf"}});
+  ASSERT_TRUE(bus.wait_for_output("unix:")) << bus.so_far().describe();
+  const auto box = bundle({"true"});
+  box.write();
+  const Outcome refused = test::run({.argv = command({"--systemd-cgroup", "run", "--bundle", box.path(), "box"}),
+                                     .set_env = {"DBUS_SYSTEM_BUS_ADDRESS=" + address}});
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd answers on this host"), HasSubstr("org.freedesktop.systemd1")));
+  bus.signal(SIGTERM);
+}
+
+TEST_F(NoSystemd, AMissingHelperIsNamed) {
+  const auto box = bundle({"true"});
+  box.write();
+  const Outcome refused = test::run({.argv = command({"--systemd-cgroup", "run", "--bundle", box.path(), "box"}),
+                                     .set_env = {"CLOCHE_SYSTEMD=/no/such/program"}});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("CLOCHE_SYSTEMD=/no/such/program: there is no such program"));
+}
+
+}  // namespace
+}  // namespace cloche::test

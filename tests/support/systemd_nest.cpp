@@ -1,0 +1,106 @@
+#include "support/systemd_nest.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+namespace cloche::test {
+namespace fs = std::filesystem;
+namespace {
+
+std::string slurp(const std::string& path) {
+  std::ifstream file(path);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  while (text.ends_with('\n') || text.ends_with(' ')) text.pop_back();
+  return text;
+}
+
+// A safety net: each wait ends at its event.
+template <class Condition>
+bool comes_true(Condition condition) {
+  for (int tries = 0; tries < 3000; ++tries) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
+
+constexpr char kUserUnit[] = R"([Unit]
+Description=the manager of one user
+[Service]
+Type=notify
+User=%i
+Slice=user-%i.slice
+Delegate=cpu memory pids
+KillMode=mixed
+Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH={0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
+ExecStart=/lib/systemd/systemd --user --unit=nest.target
+)";
+
+}  // namespace
+
+SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory)) {
+  const std::string units = directory_ + "/units";
+  fs::create_directories(units);
+  std::ofstream(units + "/nest.target") << "[Unit]\nDescription=what the nest starts\n";
+  std::ofstream(units + "/user@.service") << fmt::format(kUserUnit, units);
+  process_ = std::make_unique<Running>(
+      Command{.argv = {"unshare", "-m", "-p", "-f", "-u", "-i", "--kill-child",
+                       std::string(CLOCHE_SOURCE_DIR) + "/tests/support/systemd-nest", directory_, units},
+              .limit = std::chrono::seconds(500)});
+  const pid_t outer = process_->pid();
+  const bool up = comes_true([&] {
+    pid_ = std::atoi(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str());
+    return pid_ > 0 && slurp(fmt::format("/proc/{}/comm", pid_)) == "systemd" &&
+           run({"systemctl", "is-system-running"}).out == "running\n";
+  });
+  cgroup_ = slurp(directory_ + "/cgroup");
+  if (!up) problem_ = "systemd does not come up: " + slurp(directory_ + "/console");
+}
+
+SystemdNest::~SystemdNest() {
+  process_->signal(SIGKILL);
+  (void)process_->finish();
+  if (cgroup_.empty()) return;
+  // Deepest first; what was killed leaves a moment later.
+  comes_true([&] { return slurp(cgroup_ + "/cgroup.events").starts_with("populated 0"); });
+  (void)test::run({.argv = {"find", cgroup_, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"}});
+}
+
+std::vector<std::string> SystemdNest::inside(const std::vector<std::string>& argv,
+                                             const std::vector<std::string>& environment) const {
+  std::vector<std::string> all{"nsenter", "-t", fmt::format("{}", pid_), "-m", "-p", "-u", "-i", "-C", "env", "-i"};
+  all.push_back(fmt::format("PATH={}", std::getenv("PATH")));
+  all.push_back(std::string(kMarkerVariable) + "=" + marker());
+  all.insert(all.end(), environment.begin(), environment.end());
+  all.insert(all.end(), argv.begin(), argv.end());
+  return all;
+}
+
+std::string SystemdNest::property(const std::string& unit, const std::string& name) const {
+  std::string text = run({"systemctl", "show", "-P", name, unit}).out;
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
+  const Outcome started = shell(fmt::format(
+      "mkdir -p /run/user/{0} && chmod 700 /run/user/{0} && chown {0}:{1} /run/user/{0} && systemctl start user@{0}.service",
+      uid, gid));
+  return started.ok() ? "" : started.describe() + slurp(directory_ + "/console");
+}
+
+Outcome SystemdNest::user_shell(uid_t uid, gid_t gid, const std::string& script) const {
+  return test::run(
+      {.argv = inside({"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid), "--clear-groups",
+                       "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
+                      {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
+}
+
+}  // namespace cloche::test

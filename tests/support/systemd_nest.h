@@ -1,0 +1,45 @@
+// A systemd of the test's own, as process 1 of its own namespaces with cgroup v2 alone: tests/support/systemd-nest.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/command.h"
+
+namespace cloche::test {
+
+class SystemdNest {
+ public:
+  // `directory` is made, and is the one that both sides share.
+  explicit SystemdNest(std::string directory);
+  SystemdNest(const SystemdNest&) = delete;
+  SystemdNest& operator=(const SystemdNest&) = delete;
+  ~SystemdNest();
+
+  // Why there is none; empty when it runs.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+  // Of process 1, as this machine counts.
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  // The root of its cgroups, as this machine sees it.
+  [[nodiscard]] const std::string& cgroup() const { return cgroup_; }
+
+  // The command line inside; `environment` is all it has beside PATH.
+  [[nodiscard]] std::vector<std::string> inside(const std::vector<std::string>& argv,
+                                                const std::vector<std::string>& environment = {}) const;
+  [[nodiscard]] Outcome run(const std::vector<std::string>& argv) const { return test::run({.argv = inside(argv)}); }
+  [[nodiscard]] Outcome shell(const std::string& script) const { return run({"sh", "-c", script}); }
+  // `systemctl show -P NAME UNIT`, without its last newline.
+  [[nodiscard]] std::string property(const std::string& unit, const std::string& name) const;
+  // A user's manager, user@UID.service with cpu, memory and pids: `shell` then runs as that user in a scope of it.
+  [[nodiscard]] std::string start_user_manager(uid_t uid, gid_t gid) const;
+  [[nodiscard]] Outcome user_shell(uid_t uid, gid_t gid, const std::string& script) const;
+
+ private:
+  std::string directory_, cgroup_, problem_;
+  std::unique_ptr<Running> process_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace cloche::test
