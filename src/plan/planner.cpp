@@ -12,8 +12,6 @@ namespace {
 // What would change the container's meaning and is not there yet is refused, never dropped.
 Planned check_unsupported(Builder& b) {
   if (b.os.intelRdt) return refuse("linux.intelRdt", "Intel RDT is not supported yet");
-  if (!b.os.netDevices.empty())
-    return refuse("linux.netDevices", "moving network devices is not supported yet");
   if (b.os.memoryPolicy) return refuse("linux.memoryPolicy", "memory policies are not supported yet");
   if (!b.os.mountLabel.empty())
     return refuse("linux.mountLabel", "SELinux labels of mounts are not supported yet");
@@ -31,6 +29,7 @@ Planned check_counts(const Builder& b) {
       {"linux.maskedPaths", b.os.maskedPaths.size()},
       {"linux.readonlyPaths", b.os.readonlyPaths.size()},
       {"linux.sysctl", b.os.sysctl.size()},
+      {"linux.netDevices", b.os.netDevices.size()},
       {"linux.resources.unified", b.os.resources ? b.os.resources->unified.size() : 0}};
   size_t all = 0;
   for (const auto& [field, count] : counts) {
@@ -125,6 +124,7 @@ Planned write_plan(Builder& b) {
   CLOCHE_PLAN(check_counts(b));
   CLOCHE_PLAN(check_unsupported(b));
   CLOCHE_PLAN(check_namespaces(b));
+  CLOCHE_PLAN(check_net_devices(b));
   CLOCHE_PLAN(check_process(b, wish));
   CLOCHE_PLAN(check_hooks(b));
   CLOCHE_PLAN(check_covers(b));
@@ -136,8 +136,10 @@ Planned write_plan(Builder& b) {
 
   CLOCHE_PLAN(plan_cgroup(b));
   take(b, mounts.open);
+  plan_listener(b, wish);
   CLOCHE_PLAN(plan_clone(b));
   take(b, mounts.idmap);
+  plan_net_devices(b);
 
   CLOCHE_PLAN(plan_entering(b));
   if (b.request.new_keyring)
@@ -187,6 +189,7 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
                   "the container's user namespace denies setgroups: it was made with "
                   "the caller's single gid");
 
+  plan_listener(b, wish);
   b.host("clone", CloneProcess{.namespaces = {}, .cgroup = wanted.cgroup, .from_joined = true},
          Builder::standard("the new process starts inside the container"));
   for (const auto& join : wanted.namespaces)

@@ -117,6 +117,13 @@ BOOST_DESCRIBE_STRUCT(SetDomainname, (), (name))
 // IFF_UP on "lo": netdevice(7).
 struct LoopbackUp {};
 BOOST_DESCRIBE_STRUCT(LoopbackUp, (), ())
+// A network device of the host moves into the container's network namespace, gets the name it has there, its lasting
+// global addresses again, and is set up: rtnetlink(7). `name` may hold one %d, which the kernel makes a number.
+// `network` is the path of a namespace that is joined; empty: the new one.
+struct MoveNetDevice {
+  std::string device, name, network;
+};
+BOOST_DESCRIBE_STRUCT(MoveNetDevice, (), (device, name, network))
 // One file below /proc/sys, through a private procfs: `key` in dots ("net.ipv4.ip_forward").
 struct WriteSysctl {
   std::string key, value;
@@ -329,6 +336,14 @@ struct ChangeDirectory {
   std::string path;
 };
 BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path))
+// The connection over which the step that loads the filter sends its listener (seccomp_unotify(2)) and the container
+// process state (runtime-spec, config-linux.md). Before the clone: the path is the host's. With `by_start` the socket
+// only has to be there, and `start` connects: an agent is not kept waiting by a container that is not started.
+struct ConnectListener {
+  std::string path;
+  bool by_start = false;
+};
+BOOST_DESCRIBE_STRUCT(ConnectListener, (), (path, by_start))
 // Every descriptor from 3 + `preserve` on is closed by the exec.
 struct CloseDescriptors {
   uint32_t preserve = 0;
@@ -359,16 +374,15 @@ struct Execute {
 };
 BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
-using Action =
-    std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
-                 CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
-                 UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
-                 MountScratch, MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory,
-                 MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
-                 LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
-                 SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
-                 SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute>;
+using Action = std::variant<
+    CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
+    DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
+    BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs, BindMount,
+    MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation,
+    SetHostname, SetDomainname, LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal,
+    SetRlimit, SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
+    SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
+    RunHooks, AwaitStart, FindCommand, Execute, ConnectListener, MoveNetDevice>;
 
 // Where a step comes from.
 struct Why {

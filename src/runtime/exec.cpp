@@ -11,6 +11,7 @@
 #include "runtime/facts.h"
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
+#include "runtime/hooks.h"
 #include "runtime/step_error.h"
 #include "spec/read.h"
 #include "spec/validate.h"
@@ -218,7 +219,10 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
     CLOCHE_TRY_ASSIGN(ready, Foreground::prepare());
     foreground.emplace(std::move(ready));
   }
-  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, {}));
+  Prepared prepared;
+  prepared.oci_state = state_for_hooks(hook_state(container.state), fmt::format("{}", container.init->pid),
+                                       name(container.status));
+  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, std::move(prepared)));
   const auto ran = execution.run({}, [&] { return check_init(container); });
   if (!ran) return std::unexpected(exec_error(plan, ran.error(), facts, container));
   const sys::Fd terminal = execution.take_terminal();

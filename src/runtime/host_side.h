@@ -36,6 +36,8 @@ class HostSide {
   sys::Result<> act(const plan::WriteIdMap& step);
   sys::Result<> act(const plan::GiveStreams& step);
   sys::Result<> act(const plan::RunHooks& step);
+  sys::Result<> act(const plan::ConnectListener& step);
+  sys::Result<> act(const plan::MoveNetDevice& step);
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;
