@@ -1,9 +1,11 @@
 // What this runtime can do, for callers that ask first (runtime-spec, features.md and features-linux.md).
 #include <fmt/format.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "cli/runtime_commands.h"
 #include "kernel/capabilities.h"
+#include "runtime/facts.h"
 #include "spec/numbers.h"
 #include "version.h"
 
@@ -43,14 +45,23 @@ constexpr std::string_view kNamespaces[] = {"cgroup", "ipc",  "mount", "network"
                                             "pid",    "time", "user",  "uts"};
 constexpr std::string_view kActions[] = {"SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO",       "SCMP_ACT_KILL",
                                          "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
-                                         "SCMP_ACT_TRACE",        "SCMP_ACT_TRAP"};
+                                         "SCMP_ACT_NOTIFY",       "SCMP_ACT_TRACE",       "SCMP_ACT_TRAP"};
 constexpr std::string_view kOperators[] = {"SCMP_CMP_EQ", "SCMP_CMP_GE",        "SCMP_CMP_GT", "SCMP_CMP_LE",
                                            "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"};
 constexpr std::string_view kArchitectures[] = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",   "SCMP_ARCH_PPC64LE",
                                                "SCMP_ARCH_RISCV64", "SCMP_ARCH_S390X", "SCMP_ARCH_X32",
                                                "SCMP_ARCH_X86",     "SCMP_ARCH_X86_64"};
 constexpr std::string_view kSeccompFlags[] = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                                              "SECCOMP_FILTER_FLAG_TSYNC"};
+                                              "SECCOMP_FILTER_FLAG_TSYNC",
+                                              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
+
+// All but the last, which is Linux 5.19's.
+std::span<const std::string_view> supported_flags() {
+  utsname names{};
+  const bool has_last =
+      uname(&names) == 0 && runtime::parse_release(names.release) >= plan::KernelVersion{5, 19};
+  return std::span(kSeccompFlags).first(std::size(kSeccompFlags) - (has_last ? 0 : 1));
+}
 
 std::string capability_list() {
   std::string out;
@@ -82,12 +93,13 @@ int perform_features(const Invocation&, RuntimeLog&) {
       fmt::format("    \"seccomp\": {{\"enabled\": true, \"actions\": {}, \"operators\": {}, \"archs\": {}, "
                   "\"knownFlags\": {}, \"supportedFlags\": {}}},",
                   quoted_list(kActions), quoted_list(kOperators), quoted_list(kArchitectures),
-                  quoted_list(kSeccompFlags), quoted_list(kSeccompFlags)));
+                  quoted_list(kSeccompFlags), quoted_list(supported_flags())));
   line("    \"apparmor\": {\"enabled\": true},\n    \"selinux\": {\"enabled\": true},");
   line(fmt::format("    \"memoryPolicy\": {{\"modes\": {}, \"flags\": {}}},",
                    quoted_list(spec::kMemoryPolicyModes), quoted_list(spec::kMemoryPolicyFlags)));
   line("    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},");
-  line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}}\n  },");
+  line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},");
+  line("    \"netDevices\": {\"enabled\": true}\n  },");
   line(fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\"}}", kVersion));
   line("}");
   write_text(STDOUT_FILENO, out);

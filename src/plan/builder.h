@@ -74,6 +74,8 @@ class Builder {
 Planned check_namespaces(Builder& b);
 Planned plan_clone(Builder& b);            // clone, id maps
 Planned plan_entering(Builder& b);         // joins, root of the user namespace, cgroup and time namespaces
+Planned check_net_devices(const Builder& b);
+void plan_net_devices(Builder& b);
 void plan_uts_network_sysctl(Builder& b);  // hostname, domainname, loopback, sysctls
 [[nodiscard]] Planned check_sysctls(const Builder& b);
 
@@ -110,6 +112,7 @@ struct ProcessWish {
   bool set_groups = true;
 };
 Planned check_process(const Builder& b, const ProcessWish& wish);
+void plan_listener(Builder& b, const ProcessWish& wish);           // before the clone
 Planned plan_process_setup(Builder& b, const ProcessWish& wish);   // session to find-command
 Planned plan_process_finish(Builder& b, const ProcessWish& wish);  // label to exec
 void plan_hooks(Builder& b, Side side, const std::string& stage);

@@ -41,6 +41,7 @@ template <> constexpr Entry row<BecomeRoot> = {"become-root", P::id_map, "setres
 template <> constexpr Entry row<SetHostname> = {"set-hostname", P::namespaces, "sethostname", "uts_namespaces(7)", {}, container_root};
 template <> constexpr Entry row<SetDomainname> = {"set-domainname", P::namespaces, "setdomainname", "uts_namespaces(7)", {}, container_root};
 template <> constexpr Entry row<LoopbackUp> = {"loopback-up", P::network, "ioctl(SIOCSIFFLAGS)", "netdevice(7)", {}, container_root};
+template <> constexpr Entry row<MoveNetDevice> = {"move-net-device", P::network, "RTM_NEWLINK", "rtnetlink(7)", {}, host_root};
 template <> constexpr Entry row<WriteSysctl> = {"write-sysctl", P::sysctl, "write", "proc(5)", {}, container_root};
 
 template <> constexpr Entry row<SetPropagation> = {"set-propagation", P::mount, "mount_setattr", "mount_namespaces(7)", {5, 12}, container_root};
@@ -77,6 +78,7 @@ template <> constexpr Entry row<SetCapabilities> = {"set-capabilities", P::capab
 template <> constexpr Entry row<DieWithCaller> = {"die-with-caller", P::process, "prctl(PR_SET_PDEATHSIG)", "prctl(2)", {}, none};
 template <> constexpr Entry row<NoNewPrivileges> = {"no-new-privileges", P::no_new_privs, "prctl(PR_SET_NO_NEW_PRIVS)", "prctl(2)", {3, 5}, none};
 template <> constexpr Entry row<LoadSeccomp> = {"load-seccomp", P::seccomp, "seccomp", "seccomp(2)", {3, 17}, none};
+template <> constexpr Entry row<ConnectListener> = {"connect-listener", P::seccomp, "connect", "seccomp_unotify(2)", {5, 5}, none};
 template <> constexpr Entry row<ChangeDirectory> = {"change-directory", P::process, "chdir", "chdir(2)", {}, none};
 template <> constexpr Entry row<CloseDescriptors> = {"close-descriptors", P::process, "close_range", "close_range(2)", {5, 11}, none};
 template <> constexpr Entry row<RunHooks> = {"run-hooks", P::hook, "execve", "execve(2)", {}, none};

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "plan/catalog.h"
+#include "plan/planner.h"
 #include "plan/words.h"
 
 namespace cloche::plan {
@@ -146,6 +147,11 @@ std::string say(const SetDomainname& a) {
   return fmt::format("set the NIS domain name to {}", shown(a.name));
 }
 std::string say(const LoopbackUp&) { return "bring the loopback device lo up"; }
+std::string say(const MoveNetDevice& a) {
+  return fmt::format(
+      "move the network device {} into {} as {}, with its lasting addresses, and set it up", shown(a.device),
+      a.network.empty() ? "the new network namespace" : "the namespace " + shown(a.network), shown(a.name));
+}
 std::string say(const WriteSysctl& a) {
   return fmt::format("set the sysctl {} to {}", shown(a.key), shown(a.value));
 }
@@ -388,11 +394,16 @@ std::string say(const LoadSeccomp& a) {
     return fmt::format("filter system calls by the {} profile", printable(a.profile));
   size_t names = 0;
   for (const spec::SeccompSyscall& rule : a.filter->syscalls) names += rule.names.size();
-  return fmt::format("filter system calls by the config's profile: {} by default, {} for {}",
+  return fmt::format("filter system calls by the config's profile: {} by default, {} for {}{}",
                      printable(a.filter->defaultAction), counted(a.filter->syscalls.size(), "rule"),
-                     counted(names, "call"));
+                     counted(names, "call"),
+                     hands_calls_over(*a.filter) ? "; send its listener to the agent and let go of it" : "");
 }
 
+std::string say(const ConnectListener& a) {
+  return fmt::format("{} the agent at {}, which will answer the calls that the filter hands over",
+                     a.by_start ? "have `start` connect to" : "connect to", shown(a.path));
+}
 std::string say(const ChangeDirectory& a) { return fmt::format("change to the directory {}", shown(a.path)); }
 std::string say(const CloseDescriptors& a) {
   return fmt::format("close every descriptor from {} on", 3 + uint64_t{a.preserve});

@@ -304,6 +304,63 @@ Planned check_sysctls(const Builder& b) {
   return {};
 }
 
+namespace {
+
+// dev_valid_name() of net/core/dev.c; IFNAMSIZ is 16 with the zero.
+bool is_device_name(std::string_view name) {
+  return !name.empty() && name.size() < 16 && name != "." && name != ".." &&
+         std::ranges::none_of(
+             name,
+             [](char c) {
+               return c == '/' || c == ':' || c == ' ' || (c >= '\t' && c <= '\r') || c == '\0';
+             });
+}
+// "eth%d": the kernel puts the first free number there; one such place, and no other '%'.
+bool is_template(std::string_view name) {
+  return name.find("%d") != std::string_view::npos && std::ranges::count(name, '%') == 1;
+}
+const std::string& name_inside(const std::string& device, const spec::NetDevice& wish) {
+  return wish.name.empty() ? device : wish.name;
+}
+
+}  // namespace
+
+Planned check_net_devices(const Builder& b) {
+  if (b.os.netDevices.empty()) return {};
+  const std::string all = "linux.netDevices";
+  if (!b.name_space("network").listed)
+    return refuse(all,
+                  "the container has the host's network, and so its devices: add {\"type\": \"network\"} to "
+                  "linux.namespaces");
+  if (!b.admin())
+    return refuse(all,
+                  "moving a device of the host needs root's rights there (CAP_NET_ADMIN), which this caller "
+                  "has not");
+  Strings taken{"lo"};
+  for (const auto& [device, wish] : b.os.netDevices) {
+    const std::string field = all + "." + device, &name = name_inside(device, wish);
+    if (!is_device_name(device) || device.find('%') != std::string::npos)
+      return refuse(field, fmt::format("\"{}\" is no name of a network device", device));
+    if (!is_device_name(name) || (name.find('%') != std::string::npos && !is_template(name)))
+      return refuse(field + ".name",
+                    fmt::format("\"{}\" is no name of a network device: 1 to 15 characters, no "
+                                "space, '/' or ':', at most one %d",
+                                name));
+    if (is_template(name)) continue;
+    if (std::ranges::find(taken, name) != taken.end())
+      return refuse(field + ".name", fmt::format("the container would have two devices \"{}\"", name));
+    taken.push_back(name);
+  }
+  return {};
+}
+
+void plan_net_devices(Builder& b) {
+  const std::string network = b.name_space("network").path;
+  for (const auto& [device, wish] : b.os.netDevices)
+    b.host("net-device:" + device, MoveNetDevice{device, name_inside(device, wish), network},
+           b.why("linux.netDevices." + device));
+}
+
 void plan_uts_network_sysctl(Builder& b) {
   if (!b.spec.hostname.empty()) b.container("hostname", SetHostname{b.spec.hostname}, b.why("hostname"));
   if (!b.spec.domainname.empty())

@@ -59,6 +59,7 @@ constexpr std::array<std::string_view, 41> kCapabilities = {"CAP_CHOWN",
                                                             "CAP_BPF",
                                                             "CAP_CHECKPOINT_RESTORE"};
 
+constexpr std::string_view kNotify = "SCMP_ACT_NOTIFY";
 constexpr std::array<std::string_view, 7> kPolicies = {
     "SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE"};
 constexpr std::array<std::string_view, 3> kIoClasses = {"IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE",
@@ -155,11 +156,25 @@ Planned check_labels(const Builder& b, const ProcessWish& wish) {
   return {};
 }
 
-Planned check_seccomp(const ProcessWish& wish) {
+Planned check_seccomp(const Builder& b, const ProcessWish& wish) {
   if (!wish.seccomp) return {};
-  if (!wish.seccomp->listenerPath.empty() || !wish.seccomp->listenerMetadata.empty())
-    return refuse("linux.seccomp.listenerPath", "handing system calls to a listener is not supported yet");
-  if (wish.seccomp->defaultAction.empty()) return refuse("linux.seccomp.defaultAction", "a filter needs one");
+  const spec::Seccomp& filter = *wish.seccomp;
+  if (filter.defaultAction.empty()) return refuse("linux.seccomp.defaultAction", "a filter needs one");
+  if (filter.defaultAction == kNotify)
+    return refuse(
+        "linux.seccomp.defaultAction",
+        "SCMP_ACT_NOTIFY is for calls that a rule of syscalls names: with every call handed over, no "
+        "agent could be asked");
+  if (hands_calls_over(filter) && filter.listenerPath.empty())
+    return refuse("linux.seccomp.listenerPath",
+                  "SCMP_ACT_NOTIFY needs the path of the socket at which an agent waits for the calls");
+  constexpr std::string_view kWaitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+  if (!has(filter.flags, kWaitKillable)) return {};
+  if (!hands_calls_over(filter))
+    return refuse("linux.seccomp.flags", fmt::format("{} needs a call with SCMP_ACT_NOTIFY", kWaitKillable));
+  if (constexpr KernelVersion kSince{5, 19}; b.facts.kernel < kSince)
+    return refuse("linux.seccomp.flags", fmt::format("{} needs Linux 5.19, this is {}.{}", kWaitKillable,
+                                                     b.facts.kernel.major, b.facts.kernel.minor));
   return {};
 }
 
@@ -256,7 +271,21 @@ Planned check_process(const Builder& b, const ProcessWish& wish) {
   CLOCHE_PLAN(check_rlimits(wish));
   CLOCHE_PLAN(check_scheduling(wish));
   CLOCHE_PLAN(check_labels(b, wish));
-  return check_seccomp(wish);
+  return check_seccomp(b, wish);
+}
+
+bool hands_calls_over(const spec::Seccomp& filter) {
+  return std::ranges::any_of(filter.syscalls,
+                             [](const spec::SeccompSyscall& rule) { return rule.action == kNotify; });
+}
+
+void plan_listener(Builder& b, const ProcessWish& wish) {
+  if (!wish.seccomp || wish.seccomp->listenerPath.empty()) return;
+  if (hands_calls_over(*wish.seccomp))
+    b.host("seccomp-listener", ConnectListener{wish.seccomp->listenerPath, b.request.await_start},
+           b.why("linux.seccomp.listenerPath"));
+  else
+    b.note("linux.seccomp.listenerPath", "not used: no call has the action SCMP_ACT_NOTIFY");
 }
 
 Planned plan_process_setup(Builder& b, const ProcessWish& wish) {
@@ -346,9 +375,12 @@ Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
                 Builder::standard("nobody would find the container later"));
   if (p.noNewPrivileges)
     b.container("no-new-privs", NoNewPrivileges{}, b.why(wish.field + ".noNewPrivileges"));
-  // They run the image's programs: with the command's ids and rights, and under its filter.
+  // They run the image's programs: with the command's ids and rights, and under its filter. One with a listener is
+  // loaded once, so they inherit it.
+  const bool before_hooks = wish.seccomp && hands_calls_over(*wish.seccomp);
+  if (p.noNewPrivileges && before_hooks) plan_seccomp(b, wish);
   plan_hooks(b, Side::container, "startContainer");
-  if (p.noNewPrivileges) plan_seccomp(b, wish);
+  if (p.noNewPrivileges && !before_hooks) plan_seccomp(b, wish);
   b.container("close-fds", CloseDescriptors{wish.preserve_fds},
               Builder::standard("no descriptor of the host reaches the command"));
   b.container("exec", Execute{p.args, p.env, wish.init, !wish.init && !needs_sealed_program(p, wish.seccomp)},

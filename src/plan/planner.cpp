@@ -11,8 +11,6 @@ namespace {
 
 // What would change the container's meaning and is not there yet is refused, never dropped.
 Planned check_unsupported(Builder& b) {
-  if (!b.os.netDevices.empty())
-    return refuse("linux.netDevices", "moving network devices is not supported yet");
   if (b.spec.process && b.spec.process->execCPUAffinity)
     b.note("process.execCPUAffinity", "is for `exec` only (runtime-spec, config.md): not used here");
   return {};
@@ -27,6 +25,7 @@ Planned check_counts(const Builder& b) {
       {"linux.maskedPaths", b.os.maskedPaths.size()},
       {"linux.readonlyPaths", b.os.readonlyPaths.size()},
       {"linux.sysctl", b.os.sysctl.size()},
+      {"linux.netDevices", b.os.netDevices.size()},
       {"linux.resources.unified", b.os.resources ? b.os.resources->unified.size() : 0}};
   size_t all = 0;
   for (const auto& [field, count] : counts) {
@@ -123,6 +122,7 @@ Planned write_plan(Builder& b) {
   CLOCHE_PLAN(check_counts(b));
   CLOCHE_PLAN(check_unsupported(b));
   CLOCHE_PLAN(check_namespaces(b));
+  CLOCHE_PLAN(check_net_devices(b));
   CLOCHE_PLAN(check_process(b, wish));
   CLOCHE_PLAN(check_hooks(b));
   CLOCHE_PLAN(check_covers(b));
@@ -135,11 +135,13 @@ Planned write_plan(Builder& b) {
   if (!b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
   CLOCHE_PLAN(plan_resctrl(b));
   take(b, mounts.open);
+  plan_listener(b, wish);
   CLOCHE_PLAN(plan_clone(b));
   // A scope is started with a process in it.
   if (b.request.systemd_cgroup) CLOCHE_PLAN(plan_cgroup(b));
   plan_resctrl_join(b);
   take(b, mounts.idmap);
+  plan_net_devices(b);
 
   CLOCHE_PLAN(plan_entering(b));
   if (b.request.new_keyring)
@@ -198,6 +200,7 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
   const spec::ExecCPUAffinity affinity = wanted.process.execCPUAffinity.value_or(spec::ExecCPUAffinity{});
   if (!affinity.initial.empty())
     b.host("affinity-initial", SetAffinity{affinity.initial}, b.why("process.execCPUAffinity.initial"));
+  plan_listener(b, wish);
   b.host("clone", CloneProcess{.namespaces = {}, .cgroup = wanted.cgroup, .from_joined = true},
          Builder::standard("the new process starts inside the container"));
   if (wanted.scope)

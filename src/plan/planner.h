@@ -47,6 +47,9 @@ struct Request {
 // its filter refuses execveat(2). The calling program then has to run from a sealed copy of itself.
 [[nodiscard]] bool needs_sealed_program(const spec::Spec& spec);
 
+// Some call is answered by whoever has the filter's listener: SCMP_ACT_NOTIFY.
+[[nodiscard]] bool hands_calls_over(const spec::Seccomp& filter);
+
 [[nodiscard]] std::expected<Plan, Refusal> make_plan(const Request& request, const HostFacts& facts);
 
 // One more process in a running container: join, restrict, execute.

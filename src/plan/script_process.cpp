@@ -155,6 +155,10 @@ void ScriptWriter::emit(const BecomeRoot& a) {
 
 void ScriptWriter::emit(const SetHostname& a) { line(fmt::format("hostname -- {}", shell_word(a.name))); }
 void ScriptWriter::emit(const SetDomainname& a) { line(fmt::format("domainname -- {}", shell_word(a.name))); }
+void ScriptWriter::emit(const MoveNetDevice& a) {
+  not_done(fmt::format("the device {} stays on the host: ip(8) keeps no addresses when it moves one",
+                       shown(a.device)));
+}
 void ScriptWriter::emit(const LoopbackUp&) { line("ip link set lo up"); }
 
 void ScriptWriter::emit(const WriteSysctl& a) {
@@ -292,6 +296,10 @@ void ScriptWriter::emit(const LoadSeccomp&) {
   not_done(
       "setpriv(1) loads a seccomp filter from util-linux 2.41 on, and nothing in the base system compiles "
       "one");
+}
+
+void ScriptWriter::emit(const ConnectListener&) {
+  not_done("no program of the base system sends a descriptor to a socket");
 }
 
 void ScriptWriter::emit(const ChangeDirectory& a) {

@@ -79,6 +79,7 @@ class ScriptWriter {
   void emit(const SetHostname&);
   void emit(const SetDomainname&);
   void emit(const LoopbackUp&);
+  void emit(const MoveNetDevice&);
   void emit(const WriteSysctl&);
   void emit(const ResetSignals&);
   void emit(const NewSession&);
@@ -96,6 +97,7 @@ class ScriptWriter {
   void emit(const DieWithCaller&);
   void emit(const NoNewPrivileges&);
   void emit(const LoadSeccomp&);
+  void emit(const ConnectListener&);
   void emit(const ChangeDirectory&);
   void emit(const CloseDescriptors&);
   void emit(const RunHooks&);

@@ -162,6 +162,13 @@ BOOST_DESCRIBE_STRUCT(SetDomainname, (), (name))
 // IFF_UP on "lo": netdevice(7).
 struct LoopbackUp {};
 BOOST_DESCRIBE_STRUCT(LoopbackUp, (), ())
+// A network device of the host moves into the container's network namespace, gets the name it has there, its lasting
+// global addresses again, and is set up: rtnetlink(7). `name` may hold one %d, which the kernel makes a number.
+// `network` is the path of a namespace that is joined; empty: the new one.
+struct MoveNetDevice {
+  std::string device, name, network;
+};
+BOOST_DESCRIBE_STRUCT(MoveNetDevice, (), (device, name, network))
 // One file below /proc/sys, through a private procfs: `key` in dots ("net.ipv4.ip_forward").
 struct WriteSysctl {
   std::string key, value;
@@ -390,6 +397,14 @@ struct ChangeDirectory {
   std::string path;
 };
 BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path))
+// The connection over which the step that loads the filter sends its listener (seccomp_unotify(2)) and the container
+// process state (runtime-spec, config-linux.md). Before the clone: the path is the host's. With `by_start` the socket
+// only has to be there, and `start` connects: an agent is not kept waiting by a container that is not started.
+struct ConnectListener {
+  std::string path;
+  bool by_start = false;
+};
+BOOST_DESCRIBE_STRUCT(ConnectListener, (), (path, by_start))
 // Every descriptor from 3 + `preserve` on is closed by the exec.
 struct CloseDescriptors {
   uint32_t preserve = 0;
@@ -430,7 +445,8 @@ using Action =
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
                  CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
-                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope>;
+                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
+                 ConnectListener, MoveNetDevice>;
 
 // Where a step comes from.
 struct Why {

@@ -176,6 +176,7 @@ sys::Result<> ContainerSide::act(const plan::LoadSeccomp& step) {
   if (step.profile == "default" && !prepared_.filter)
     return kernel::load_seccomp(kernel::default_seccomp_program());
   if (!prepared_.filter) return sys::fail_because("the filter was not compiled before the clone");
+  if (prepared_.filter->notifies) return load_with_listener(step.filter->listenerMetadata);
   return kernel::load_seccomp(*prepared_.filter);
 }
 
@@ -223,7 +224,8 @@ sys::Result<> ContainerSide::act(const plan::RunHooks& step) {
 sys::Result<> ContainerSide::act(const plan::AwaitStart&) {
   CLOCHE_TRY(let_go());
   CLOCHE_TRY(host_.waiting());
-  CLOCHE_TRY(host_.await_start(prepared_.start_listener));
+  CLOCHE_TRY_ASSIGN(agent, host_.await_start(prepared_.start_listener));
+  prepared_.agent = std::move(agent);
   prepared_.start_listener.reset();
   return {};
 }

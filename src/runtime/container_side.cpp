@@ -117,15 +117,16 @@ sys::Result<> ContainerSide::let_go() {
     if (const auto* close = std::get_if<plan::CloseDescriptors>(&step.action))
       preserved = static_cast<int>(close->preserve);
   return sys::close_all_but(3 + preserved, {host_.socket().get(), prepared_.start_listener.get(),
-                                            prepared_.init.get(), host_proc_.get()});
+                                            prepared_.init.get(), prepared_.agent.get(), host_proc_.get()});
+}
+
+void ContainerSide::give_up(size_t index, const sys::Error& error) {
+  if (record_.failure.version == 0) record_.failure = to_record(static_cast<uint32_t>(index), error);
+  host_.failed(record_.failure);
+  _exit(125);
 }
 
 void ContainerSide::run(size_t first) {
-  const auto give_up = [&](size_t index, const sys::Error& error) {
-    if (record_.failure.version == 0) record_.failure = to_record(static_cast<uint32_t>(index), error);
-    host_.failed(record_.failure);
-    _exit(125);
-  };
   if (auto begun = begin(); !begun) give_up(first, begun.error());
   bool after_host = false;  // the step before this one was the host's
   for (size_t i = first; i < plan_.steps.size(); ++i) {
@@ -143,7 +144,6 @@ void ContainerSide::run(size_t first) {
   }
   give_up(plan_.steps.size(),
           sys::Error{.code = 0, .call = {}, .context = {"the plan ends without a command"}});
-  _exit(125);
 }
 
 }  // namespace cloche::runtime

@@ -24,6 +24,9 @@ class ContainerSide {
   [[noreturn]] void run(size_t first);
 
  private:
+  friend struct ListenerHandover;
+  // After the failure is written down.
+  [[noreturn]] void give_up(size_t index, const sys::Error& error);
   sys::Result<> begin();
   sys::Result<> leave_mark();
   sys::Result<> open_places();
@@ -79,6 +82,7 @@ class ContainerSide {
   sys::Result<> act(const plan::DieWithCaller& step);
   sys::Result<> act(const plan::NoNewPrivileges& step);
   sys::Result<> act(const plan::LoadSeccomp& step);
+  sys::Result<> load_with_listener(const std::string& metadata);  // container_listener.cpp
   sys::Result<> act(const plan::ChangeDirectory& step);
   sys::Result<> act(const plan::CloseDescriptors& step);
   sys::Result<> act(const plan::RunHooks& step);

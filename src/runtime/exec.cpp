@@ -12,6 +12,7 @@
 #include "runtime/facts.h"
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
+#include "runtime/hooks.h"
 #include "runtime/step_error.h"
 #include "runtime/systemd.h"
 #include "spec/read.h"
@@ -243,7 +244,10 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
     CLOCHE_TRY_ASSIGN(ready, Foreground::prepare());
     foreground.emplace(std::move(ready));
   }
-  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, {}));
+  Prepared prepared;
+  prepared.oci_state = state_for_hooks(hook_state(container.state), fmt::format("{}", container.init->pid),
+                                       name(container.status));
+  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, std::move(prepared)));
   const auto ran = execution.run({}, [&] { return check_init(container); });
   if (!ran) {
     keep_explanation(root, options.id,

@@ -148,6 +148,7 @@ sys::Result<> Execution::clone(size_t index, const plan::CloneProcess& step) {
     pidfd_ = std::move(parent.pidfd);
     host_.set_container(pid_);
     container_socket_.reset();
+    prepared_->agent.reset();  // the container's from now on
     return {};
   });
 }

@@ -9,6 +9,7 @@
 #include "kernel/cgroup.h"
 #include "kernel/device_policy.h"
 #include "kernel/id_maps.h"
+#include "kernel/net_device.h"
 #include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
 #include "runtime/hooks.h"
@@ -20,6 +21,7 @@
 #include "sys/flags.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
+#include "sys/sockets.h"
 
 namespace cloche::runtime {
 
@@ -183,6 +185,23 @@ sys::Result<> HostSide::act(const plan::SetAffinity& step) { return set_affinity
 sys::Result<> HostSide::act(const plan::RunHooks& step) {
   return run_hooks(step.stage, step.hooks,
                    state_for_hooks(prepared_.oci_state, fmt::format("{}", pid_), status_at(step.stage)));
+}
+
+sys::Result<> HostSide::act(const plan::ConnectListener& step) {
+  if (step.by_start) {
+    CLOCHE_TRY_ASSIGN(place, sys::stat_at(AT_FDCWD, step.path));
+    if (!S_ISSOCK(place.st_mode)) return sys::fail_because(step.path + " is no socket");
+    return {};
+  }
+  CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(step.path));
+  prepared_.agent = std::move(socket);
+  return {};
+}
+
+sys::Result<> HostSide::act(const plan::MoveNetDevice& step) {
+  CLOCHE_TRY_ASSIGN(
+      ns, sys::open_at(AT_FDCWD, step.network.empty() ? process_file("ns/net") : step.network, O_RDONLY));
+  return kernel::move_net_device(step.device, step.name, ns);
 }
 
 }  // namespace cloche::runtime

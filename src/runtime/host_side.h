@@ -42,6 +42,8 @@ class HostSide {
   sys::Result<> act(const plan::WriteSchemata& step);
   sys::Result<> act(const plan::JoinResctrlGroup& step);
   sys::Result<> act(const plan::SetAffinity& step);
+  sys::Result<> act(const plan::ConnectListener& step);
+  sys::Result<> act(const plan::MoveNetDevice& step);
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;

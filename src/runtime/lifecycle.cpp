@@ -12,6 +12,7 @@
 #include "sys/files.h"
 #include "sys/flags.h"
 #include "sys/process.h"
+#include "sys/sockets.h"
 
 namespace cloche::runtime {
 namespace {
@@ -88,6 +89,14 @@ sys::Result<> await_creation(const Container& container) {
   return end_process(creator);
 }
 
+// Before the container goes on: without its agent it can be started again later.
+sys::Result<sys::Fd> connect_to_agent(const Container& container) {
+  if (container.state.agent.empty()) return sys::Fd();
+  auto agent = sys::connect_stream(container.state.agent);
+  if (agent) return agent;
+  return sys::wrap(std::move(agent).error(), "linux.seccomp.listenerPath: no agent listens there");
+}
+
 // For `delete`. A `start` may wait for a hook as long as it likes: with `force` it loses its container.
 sys::Result<sys::Fd> claim(const ContainerDirectory& directory, bool force) {
   auto lock = directory.lock(kPatience);
@@ -146,8 +155,9 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   if (!turn) return not_found(std::move(turn).error());
   CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
   if (container.status != Status::created) return unfit(container.status);
+  CLOCHE_TRY_ASSIGN(agent, connect_to_agent(container));
   CLOCHE_TRY_ASSIGN(waiting, call_waiting(container));
-  CLOCHE_TRY(waiting.start());
+  CLOCHE_TRY(waiting.start(agent));
   CLOCHE_TRY_ASSIGN(answer, waiting.receive());
   (void)container.directory.forget_start();
   if (answer.failure) return std::unexpected(to_error(*answer.failure));

@@ -21,9 +21,10 @@ struct Prepared {
   sys::Fd cgroup;  // the container's cgroup directory
   sys::Fd init;  // cloche-init, as a sealed memory file
   sys::Fd proc;  // the host's /proc: a namespace that is joined may have another, or none
+  sys::Fd agent;  // where the filter's listener is sent (ConnectListener)
   sys::Fd init_mark;  // where the container's first process writes who it is; invalid: nowhere
   sys::Fd start_listener;  // where `start` will call
-  std::string oci_state;  // the state that hooks are given; "@PID@" and "@STATUS@" are filled in
+  std::string oci_state;  // the state that hooks and an agent are given; "@PID@" and "@STATUS@" are filled in
 };
 
 // A failure that belongs to a step: the index in the plan and what the kernel said.

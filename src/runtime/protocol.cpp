@@ -24,7 +24,10 @@ std::string packet_of(Message message, const void* extra = nullptr, size_t size 
 }  // namespace
 
 sys::Result<> HostEnd::proceed() { return sys::send_packet(socket_, packet_of(Message::proceed)); }
-sys::Result<> HostEnd::start() { return sys::send_packet(socket_, packet_of(Message::start)); }
+sys::Result<> HostEnd::start(const sys::Fd& agent) {
+  const int raw = agent.get();
+  return sys::send_packet(socket_, packet_of(Message::start), std::span(&raw, agent.valid() ? 1 : 0));
+}
 
 sys::Result<FromContainer> HostEnd::receive() {
   auto received = sys::receive_packet(socket_);
@@ -57,13 +60,13 @@ sys::Result<FromContainer> HostEnd::receive() {
 
 sys::Result<> ContainerEnd::say(Message message) { return sys::send_packet(socket_, packet_of(message)); }
 
-sys::Result<> ContainerEnd::await(Message message) {
+sys::Result<sys::Fd> ContainerEnd::await(Message message) {
   CLOCHE_TRY_ASSIGN(packet, sys::receive_packet(socket_));
   if (packet.bytes.empty()) return sys::fail_because("the other side is gone");
   if (packet.bytes.size() != 2 || packet.bytes[0] != static_cast<char>(kProtocolVersion) ||
       packet.bytes[1] != static_cast<char>(message))
     return sys::fail_because("the other side sent what the protocol does not allow here");
-  return {};
+  return packet.files.empty() ? sys::Fd() : std::move(packet.files.front());
 }
 
 bool ContainerEnd::alone() const {
@@ -71,7 +74,10 @@ bool ContainerEnd::alone() const {
   return ::poll(&other, 1, 0) == 1 && (other.revents & POLLHUP) != 0;
 }
 
-sys::Result<> ContainerEnd::await_proceed() { return await(Message::proceed); }
+sys::Result<> ContainerEnd::await_proceed() {
+  CLOCHE_TRY(await(Message::proceed));
+  return {};
+}
 sys::Result<> ContainerEnd::arrived() { return say(Message::arrived); }
 sys::Result<> ContainerEnd::waiting() { return say(Message::waiting); }
 
@@ -95,12 +101,12 @@ void ContainerEnd::failed(const FailureRecord& record) {
   (void)sys::send_packet(socket_, packet_of(Message::failed, &record, sizeof record));
 }
 
-sys::Result<> ContainerEnd::await_start(const sys::Fd& listener) {
+sys::Result<sys::Fd> ContainerEnd::await_start(const sys::Fd& listener) {
   for (;;) {
     CLOCHE_TRY_ASSIGN(connection, sys::accept_one(listener));
     socket_ = std::move(connection);
     // Who connects and leaves without a word (a `start` that was killed) changes nothing.
-    if (await(Message::start)) return {};
+    if (auto heard = await(Message::start)) return heard;
   }
 }
 

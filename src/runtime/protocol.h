@@ -39,7 +39,8 @@ class HostEnd {
   explicit HostEnd(sys::Fd socket) : socket_(std::move(socket)) {}
   [[nodiscard]] const sys::Fd& socket() const { return socket_; }
   sys::Result<> proceed();
-  sys::Result<> start();
+  // With the connection to the agent of the filter's listener, where the plan has one.
+  sys::Result<> start(const sys::Fd& agent);
   sys::Result<FromContainer> receive();
 
  private:
@@ -61,12 +62,13 @@ class ContainerEnd {
   sys::Result<> keep_over_exec();
   // Nobody may be there to hear it: what the shared record holds is enough then.
   void failed(const FailureRecord& record);
-  // After `waiting`: blocks until `start` connects; from then on this end speaks to it.
-  sys::Result<> await_start(const sys::Fd& listener);
+  // After `waiting`: blocks until `start` connects; from then on this end speaks to it. What `start` brought: the
+  // connection to an agent, or nothing.
+  sys::Result<sys::Fd> await_start(const sys::Fd& listener);
 
  private:
   sys::Result<> say(Message message);
-  sys::Result<> await(Message message);
+  sys::Result<sys::Fd> await(Message message);
   sys::Fd socket_;
 };
 

@@ -52,12 +52,12 @@ std::string to_json(const SavedState& state) {
   for (const SavedUndo& action : state.undo) (undo += undo.empty() ? "" : ",") += json_of(action);
   return fmt::format(
       R"({{"version":{},"id":{},"ociVersion":{},"bundle":{},"rootfs":{},"created":{},"owner":{},"annotations":{},)"
-      R"("cgroup":{},"undo":[{}],"creator":{{"pid":{},"start":{}}}}})"
+      R"("cgroup":{},"agent":{},"undo":[{}],"creator":{{"pid":{},"start":{}}}}})"
       "\n",
       state.version, json_string(state.id), json_string(state.ociVersion), json_string(state.bundle),
       json_string(state.rootfs), json_string(state.created), json_string(state.owner),
-      json_object(state.annotations), json_string(state.cgroup), undo, state.creator.pid,
-      state.creator.start);
+      json_object(state.annotations), json_string(state.cgroup), json_string(state.agent), undo,
+      state.creator.pid, state.creator.start);
 }
 
 sys::Result<SavedState> parse_state(std::string_view json) {

@@ -6,6 +6,7 @@
 #include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -60,6 +61,21 @@ Result<Cloned> clone_process(const CloneOptions& options) {
   if (pid == 0) return Cloned(Child{});
   CLOCHE_TRY(outcome(pid, [&] { return fmt::format("clone3({{flags={}}})", clone_flag_names(args.flags)); }));
   return Cloned(Parent{.child = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)});
+}
+
+// By the C library's clone(2), since the new stack has no frame to return to.
+Result<> start_thread(std::span<std::byte> stack, int (*work)(void*), void* argument,
+                      std::atomic<int>& ended) {
+  static_assert(sizeof ended == sizeof(int) && std::atomic<int>::is_always_lock_free);
+  ended = 1;
+  constexpr int kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+  auto top = reinterpret_cast<uintptr_t>(stack.data() + stack.size());
+  top -= top % 16;
+  if (::clone(work, reinterpret_cast<void*>(top),  // NOLINT(performance-no-int-to-ptr)
+              kFlags, argument, nullptr, nullptr, reinterpret_cast<int*>(&ended)) < 0)
+    return fail(errno, fmt::format("clone({})", clone_flag_names(kFlags)));
+  return {};
 }
 
 Result<> join_namespace(const Fd& ns, uint64_t clone_flag, const std::string& name) {

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -30,6 +32,11 @@ struct CloneOptions {
 // Fork-like clone3(2): no shared memory. The caller must be single-threaded. A plain fork, without flags or cgroup, is
 // done by clone(2) where a seccomp filter hides clone3, as those of containers do.
 Result<Cloned> clone_process(const CloneOptions& options);
+
+// A thread that shares everything with the caller, the C library's state as well: only while the caller does nothing but
+// wait may `work` run. `ended` is not 0 until the kernel has seen the thread's end. `stack` must outlive it.
+Result<> start_thread(std::span<std::byte> stack, int (*work)(void*), void* argument,
+                      std::atomic<int>& ended);
 
 Result<> join_namespace(const Fd& ns, uint64_t clone_flag, const std::string& name);
 Result<> unshare_namespaces(uint64_t clone_flags);

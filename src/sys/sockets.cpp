@@ -21,6 +21,29 @@ Result<> outcome(long result, auto&& describe) {
   return {};
 }
 
+// The number of bytes, or -errno.
+long send_message(const Fd& socket, std::string_view bytes, std::span<const int> files) {
+  iovec part{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostFiles)] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!files.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(files.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(files.size_bytes());
+    std::memcpy(CMSG_DATA(header), files.data(), files.size_bytes());
+  }
+  long sent = 0;
+  do {
+    sent = raw_call(SYS_sendmsg, socket.get(), &message, MSG_NOSIGNAL);
+  } while (sent == -EINTR);
+  return sent;
+}
+
 Result<Fd> new_socket(int type) {
   const long raw = raw_call(SYS_socket, AF_UNIX, type | SOCK_CLOEXEC, 0);
   if (raw < 0) return fail(static_cast<int>(-raw), "socket(AF_UNIX)");
@@ -48,25 +71,19 @@ Result<std::pair<Fd, Fd>> packet_pair() {
 }
 
 Result<> send_packet(const Fd& socket, std::string_view bytes, std::span<const int> files) {
-  iovec part{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostFiles)] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!files.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(files.size_bytes());
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(files.size_bytes());
-    std::memcpy(CMSG_DATA(header), files.data(), files.size_bytes());
+  return outcome(send_message(socket, bytes, files),
+                 [&] { return fmt::format("sendmsg({}, {} bytes)", socket.get(), bytes.size()); });
+}
+
+Result<> send_stream(const Fd& socket, std::string_view bytes, std::span<const int> files) {
+  while (!bytes.empty()) {
+    const long sent = send_message(socket, bytes, files);
+    CLOCHE_TRY(
+        outcome(sent, [&] { return fmt::format("sendmsg({}, {} bytes)", socket.get(), bytes.size()); }));
+    bytes.remove_prefix(static_cast<size_t>(sent));
+    files = {};
   }
-  long sent = 0;
-  do {
-    sent = raw_call(SYS_sendmsg, socket.get(), &message, MSG_NOSIGNAL);
-  } while (sent == -EINTR);
-  return outcome(sent, [&] { return fmt::format("sendmsg({}, {} bytes)", socket.get(), bytes.size()); });
+  return {};
 }
 
 Result<Packet> receive_packet(const Fd& socket) {

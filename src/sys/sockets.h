@@ -20,6 +20,8 @@ struct Packet {
 };
 // One packet, with at most 4 descriptors. EPIPE when the other end is closed; never SIGPIPE.
 Result<> send_packet(const Fd& socket, std::string_view bytes, std::span<const int> files = {});
+// All of the bytes over a stream, however many; the descriptors go with the first of them.
+Result<> send_stream(const Fd& socket, std::string_view bytes, std::span<const int> files = {});
 // Packets longer than 8 KiB are EMSGSIZE.
 Result<Packet> receive_packet(const Fd& socket);
 

@@ -1,6 +1,7 @@
 // One rule of the planner per test: from a field to its steps, or to its refusal.
 #include <gtest/gtest.h>
 
+#include "plan/catalog.h"
 #include "plan/planner.h"
 #include "plan/resources.h"
 #include "plan_hosts.h"
@@ -531,13 +532,91 @@ TEST(PlanProcess, WhatIsNotThereYetIsRefused) {
     change(*request.spec.linux_);
     return refusal(request);
   };
-  EXPECT_TRUE(says(with([](auto& l) { l.netDevices["eth0"]; }), {"linux.netDevices"}));
   EXPECT_TRUE(
       says(with([](auto& l) { l.rootfsPropagation = "sticky"; }), {"linux.rootfsPropagation", "sticky"}));
-  EXPECT_TRUE(says(with([](auto& l) {
-                     l.seccomp = spec::Seccomp{.defaultAction = "SCMP_ACT_ALLOW", .listenerPath = "/s"};
+}
+
+spec::Seccomp filter_with_an_agent() {
+  return {.defaultAction = "SCMP_ACT_ALLOW",
+          .listenerPath = "/run/agent.sock",
+          .syscalls = {{.names = {"mkdir"}, .action = "SCMP_ACT_NOTIFY"}}};
+}
+
+TEST(PlanListener, IsConnectedBeforeTheCloneAndSentByTheFilter) {
+  auto request = basic();
+  request.spec.linux_->seccomp = filter_with_an_agent();
+  request.spec.hooks.emplace().startContainer = {{.path = "/hook"}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(find<ConnectListener>(*plan, "seccomp-listener")->path, "/run/agent.sock");
+  EXPECT_LT(plan->find("seccomp-listener"), plan->find("clone"));
+  EXPECT_EQ(plan->steps[plan->find("seccomp-listener")].why.from, "linux.seccomp.listenerPath");
+  EXPECT_LT(plan->find("seccomp"), plan->find("hooks:startContainer")) << "the hooks inherit it";
+  EXPECT_TRUE(says(describe(plan->steps[plan->find("seccomp")]), {"listener"}));
+}
+
+TEST(PlanListener, WithoutCallsForItIsNotConnected) {
+  auto request = basic();
+  request.spec.linux_->seccomp = filter_with_an_agent();
+  request.spec.linux_->seccomp->syscalls[0].action = "SCMP_ACT_ERRNO";
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->find("seccomp-listener"), plan->steps.size());
+  EXPECT_TRUE(std::ranges::any_of(
+      plan->notes, [](const Note& note) { return note.subject == "linux.seccomp.listenerPath"; }));
+}
+
+TEST(PlanListener, WhatCannotWorkIsRefused) {
+  const auto with = [](auto change, HostFacts facts = test::root_host()) {
+    auto request = basic();
+    request.spec.linux_->seccomp = filter_with_an_agent();
+    change(*request.spec.linux_->seccomp);
+    return refusal(request, facts);
+  };
+  EXPECT_TRUE(says(with([](auto& s) { s.listenerPath.clear(); }), {"linux.seccomp.listenerPath", "socket"}));
+  EXPECT_TRUE(
+      says(with([](auto& s) { s.defaultAction = "SCMP_ACT_NOTIFY"; }), {"linux.seccomp.defaultAction"}));
+  const auto killable = [](auto& s) { s.flags = {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}; };
+  auto host = test::root_host();
+  host.kernel = {5, 19};
+  EXPECT_EQ(with(killable, host), "planned");
+  host.kernel = {5, 18};
+  EXPECT_TRUE(says(with(killable, host), {"linux.seccomp.flags", "5.19", "5.18"}));
+  EXPECT_TRUE(says(with([&](auto& s) {
+                     killable(s);
+                     s.syscalls.clear();
                    }),
-                   {"linux.seccomp.listenerPath"}));
+                   {"linux.seccomp.flags", "SCMP_ACT_NOTIFY"}));
+}
+
+TEST(PlanNetDevices, AreMovedRightAfterTheClone) {
+  auto request = basic();
+  os(request).netDevices = {{"eth7", {.name = "inside"}}, {"eth8", {}}};
+  const auto plan = make_plan(request, test::root_host());
+  ASSERT_TRUE(plan);
+  const auto* moved = find<MoveNetDevice>(*plan, "net-device:eth7");
+  EXPECT_EQ(moved->device + " " + moved->name + " " + moved->network, "eth7 inside ");
+  EXPECT_EQ(find<MoveNetDevice>(*plan, "net-device:eth8")->name, "eth8");
+  EXPECT_EQ(plan->find("net-device:eth7"), plan->find("clone") + 1);
+  EXPECT_EQ(plan->steps[plan->find("net-device:eth7")].why.from, "linux.netDevices.eth7");
+}
+
+TEST(PlanNetDevices, WhatCannotBeMovedIsRefused) {
+  const auto with = [](std::map<std::string, spec::NetDevice> devices) {
+    auto request = basic();
+    os(request).netDevices = std::move(devices);
+    return refusal(request);
+  };
+  EXPECT_EQ(with({{"eth0", {.name = "eth%d"}}, {"eth1", {.name = "eth%d"}}}), "planned");
+  for (const char* name : {"sixteen-and-more", "a/b", "a b", "..", "a%s", "%d%d", "a:1"})
+    EXPECT_TRUE(says(with({{"eth0", {.name = name}}}), {"linux.netDevices.eth0.name"})) << name;
+  EXPECT_TRUE(says(with({{"eth%d", {}}}), {"linux.netDevices.eth%d"}));
+  EXPECT_TRUE(says(with({{"eth0", {.name = "lo"}}}), {"linux.netDevices.eth0.name", "two devices \"lo\""}));
+  EXPECT_TRUE(says(with({{"eth0", {.name = "x"}}, {"eth1", {.name = "x"}}}), {"linux.netDevices.eth1.name"}));
+  auto request = basic();
+  os(request).netDevices["eth0"];
+  std::erase_if(os(request).namespaces, [](const spec::Namespace& ns) { return ns.type == "network"; });
+  EXPECT_TRUE(says(refusal(request), {"linux.netDevices", "network"}));
 }
 
 TEST(PlanWhy, TheLongestProvenanceCoversAField) {
