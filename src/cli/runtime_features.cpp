@@ -36,7 +36,8 @@ constexpr std::string_view kMountOptions[] = {"async",       "atime",          "
                                               "rrw",         "rshared",        "rslave",      "rstrictatime",
                                               "rsuid",       "rsymfollow",     "runbindable", "rw",
                                               "shared",      "silent",         "slave",       "strictatime",
-                                              "suid",        "symfollow",      "sync",        "unbindable"};
+                                              "suid",        "symfollow",      "sync",        "tmpcopyup",
+                                              "unbindable"};
 constexpr std::string_view kNamespaces[] = {"cgroup", "ipc",  "mount", "network",
                                             "pid",    "time", "user",  "uts"};
 constexpr std::string_view kActions[] = {"SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO",       "SCMP_ACT_KILL",

@@ -85,7 +85,7 @@ struct MountPlan {
 };
 Planned plan_root(Builder& b, MountPlan& mounts);
 Planned plan_mounts(Builder& b, MountPlan& mounts);
-void plan_own_dev(MountPlan& mounts);
+void plan_own_dev(const Builder& b, MountPlan& mounts);
 Planned plan_devices(Builder& b, MountPlan& mounts);
 [[nodiscard]] std::expected<std::string, Refusal> namespace_propagation(const Builder& b);
 

@@ -169,6 +169,10 @@ std::string say(const MountOverlay& a) {
                      in_parentheses(comma_list(a.options)));
 }
 
+std::string labelled(const std::optional<std::string>& label) {
+  return label ? fmt::format(", labelled {}", shown(*label)) : "";
+}
+
 std::string say(const MountFs& a) {
   const std::string source =
       a.source.empty() || a.source == a.type || a.source == "none" ? "" : " from " + shown(a.source);
@@ -176,8 +180,9 @@ std::string say(const MountFs& a) {
   const std::string fallback =
       a.fallback == "bind" ? ", or the host's own where the kernel refuses a new one" : "";
   const std::string article = a.type.starts_with("overlay") ? "a new overlay" : "a new " + printable(a.type);
-  return fmt::format("mount {}{} on {}{}{}{}", article, source, shown(a.target), in_parentheses(options),
-                     propagates(a.propagation), fallback);
+  return fmt::format("mount {}{} on {}{}{}{}{}{}", article, source, shown(a.target), in_parentheses(options),
+                     propagates(a.propagation), a.contents ? ", with a copy of what is there" : "",
+                     labelled(a.label), fallback);
 }
 
 std::string say(const BindMount& a) {
@@ -209,7 +214,7 @@ std::string say(const MakeSymlink& a) {
 std::string say(const MakeDirectory& a) {
   return fmt::format("make the directory {} (mode {:04o})", shown(a.path), a.mode);
 }
-std::string say(const MaskPath& a) { return fmt::format("hide {}", shown(a.path)); }
+std::string say(const MaskPath& a) { return fmt::format("hide {}{}", shown(a.path), labelled(a.label)); }
 std::string say(const ReadonlyPath& a) { return fmt::format("make {} read-only", shown(a.path)); }
 std::string say(const PivotRoot&) { return "make the new root / and detach the host's files"; }
 std::string say(const RootReadonly&) { return "make / read-only"; }

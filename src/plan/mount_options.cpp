@@ -40,8 +40,8 @@ constexpr std::array<std::string_view, 8> kPropagations = {
 constexpr std::array<std::string_view, 9> kSuperblock = {
     "sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion"};
 // Their meaning would be lost; refused until they are there.
-constexpr std::array<std::string_view, 5> kUnsupported = {"tmpcopyup", "remount", "copy-symlink",
-                                                          "src-nofollow", "dest-nofollow"};
+constexpr std::array<std::string_view, 4> kUnsupported = {"remount", "copy-symlink", "src-nofollow",
+                                                          "dest-nofollow"};
 
 void put(Strings& in, Strings& out_of, std::string_view word) {
   std::erase(out_of, word);
@@ -82,6 +82,8 @@ std::expected<MountOptions, Refusal> parse_mount_options(const Strings& options,
       parsed.propagation = word;
     } else if (word == "idmap" || word == "ridmap") {
       parsed.idmap = word == "idmap" ? MountOptions::Idmap::top : MountOptions::Idmap::recursive;
+    } else if (word == "tmpcopyup") {
+      parsed.copy_up = true;
     } else if (std::ranges::find(kUnsupported, word) != kUnsupported.end()) {
       return refuse(field + ".options", fmt::format("\"{}\" is not supported yet", word));
     } else if (word == "defaults" || word.empty() || word == "silent" || word == "loud") {

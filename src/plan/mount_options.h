@@ -12,6 +12,7 @@ namespace cloche::plan {
 
 struct MountOptions {
   bool bind = false, recursive = false;
+  bool copy_up = false;  // tmpcopyup: a tmpfs begins as a copy of what it covers
   enum class Idmap { none, top, recursive } idmap = Idmap::none;
   // Words of mount_setattr: ro nosuid nodev noexec nosymfollow noatime relatime strictatime nodiratime.
   Strings attributes, cleared;

@@ -59,6 +59,13 @@ Planned check_owner_options(const Builder& b, const Wanted& wanted) {
   return {};
 }
 
+// SELinux has no context= for what it labels by type (proc, sysfs) or by the host's own files (cgroup2).
+std::optional<std::string> label_of(const Builder& b, const std::string& type, const Strings& options) {
+  if (b.os.mountLabel.empty() || type == "proc" || type == "sysfs" || type == "cgroup2") return {};
+  if (std::ranges::any_of(options, [](const auto& word) { return word.starts_with("context="); })) return {};
+  return b.os.mountLabel;
+}
+
 void plan_new_fs(Builder& b, const Wanted& wanted, MountPlan& mounts) {
   const auto& [mount, field, target, options] = wanted;
   const auto id = "mount:" + target;
@@ -105,6 +112,8 @@ void plan_new_fs(Builder& b, const Wanted& wanted, MountPlan& mounts) {
   } else if (owner && b.name_space("user").joined()) {
     fs.fallback = "bind";
   }
+  if (options.copy_up) fs.contents = "copied";
+  fs.label = label_of(b, fs.type, fs.options);
   mounts.attach.push_back(step(Side::container, id, std::move(fs), b.why(field)));
 }
 
@@ -188,6 +197,8 @@ std::expected<Wanted, Refusal> read_mount(const Builder& b, size_t index) {
   if (!wanted.options.bind &&
       (wanted.options.idmap != MountOptions::Idmap::none || !mount.uidMappings.empty()))
     return refuse(wanted.field, "only a bind mount can be id-mapped");
+  if (wanted.options.copy_up && (wanted.options.bind || mount.type != "tmpfs"))
+    return refuse(wanted.field + ".options", "tmpcopyup is for a tmpfs: nothing else begins empty");
   return wanted;
 }
 
@@ -273,7 +284,7 @@ Planned plan_mounts(Builder& b, MountPlan& mounts) {
   for (size_t i = 0; i < b.spec.mounts.size(); ++i) {
     auto wanted = read_mount(b, i);
     if (!wanted) return std::unexpected(std::move(wanted).error());
-    if (!own_dev && is_below(wanted->target, "/dev")) own_dev = (plan_own_dev(mounts), true);
+    if (!own_dev && is_below(wanted->target, "/dev")) own_dev = (plan_own_dev(b, mounts), true);
     if (wanted->options.bind) {
       CLOCHE_PLAN(plan_bind(b, *wanted, mounts));
     } else {
@@ -281,17 +292,18 @@ Planned plan_mounts(Builder& b, MountPlan& mounts) {
       plan_new_fs(b, *wanted, mounts);
     }
   }
-  if (!own_dev) plan_own_dev(mounts);
+  if (!own_dev) plan_own_dev(b, mounts);
   return {};
 }
 
-void plan_own_dev(MountPlan& mounts) {
+void plan_own_dev(const Builder& b, MountPlan& mounts) {
   mounts.attach.push_back(step(Side::container, "mount:/dev",
                                MountFs{.type = "tmpfs",
                                        .source = "tmpfs",
                                        .target = "/dev",
                                        .attributes = {"nosuid", "strictatime"},
-                                       .options = {"mode=755", "size=65536k"}},
+                                       .options = {"mode=755", "size=65536k"},
+                                       .label = label_of(b, "tmpfs", {})},
                                Builder::standard("devices never come from an image")));
 }
 

@@ -147,6 +147,11 @@ Planned check_labels(const Builder& b, const ProcessWish& wish) {
                   fmt::format("the label \"{}\" cannot be applied: SELinux is not "
                               "enabled on this host",
                               p.selinuxLabel));
+  if (!b.os.mountLabel.empty() && !b.facts.selinux)
+    return refuse("linux.mountLabel",
+                  fmt::format("the label \"{}\" cannot be given to mounts: SELinux is not "
+                              "enabled on this host",
+                              b.os.mountLabel));
   return {};
 }
 

@@ -15,8 +15,6 @@ Planned check_unsupported(Builder& b) {
   if (!b.os.netDevices.empty())
     return refuse("linux.netDevices", "moving network devices is not supported yet");
   if (b.os.memoryPolicy) return refuse("linux.memoryPolicy", "memory policies are not supported yet");
-  if (!b.os.mountLabel.empty())
-    return refuse("linux.mountLabel", "SELinux labels of mounts are not supported yet");
   if (b.spec.process && b.spec.process->execCPUAffinity)
     b.note("process.execCPUAffinity", "is for `exec` only (runtime-spec, config.md): not used here");
   return {};
@@ -81,7 +79,9 @@ void plan_covers(Builder& b) {
   }
   for (size_t i = 0; i < b.os.maskedPaths.size(); ++i) {
     const auto path = absolute_in_container(b.os.maskedPaths[i]);
-    b.container("mask:" + path, MaskPath{path}, b.why("linux.maskedPaths"));
+    MaskPath mask{.path = path, .label = {}};
+    if (!b.os.mountLabel.empty()) mask.label = b.os.mountLabel;
+    b.container("mask:" + path, std::move(mask), b.why("linux.maskedPaths"));
   }
 }
 

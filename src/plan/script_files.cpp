@@ -145,7 +145,12 @@ void ScriptWriter::emit(const MountFs& a) {
   Strings options = joined(attributes, {});
   for (const std::string& option : a.options) options.push_back(escaped(option, ","));
   const std::string source = shell_word(a.source.empty() ? a.type : a.source), type = shell_word(a.type);
+  if (a.label && a.type != "mqueue") options.push_back("context=\"" + *a.label + '"');
   make_directory(target);
+  if (a.contents) {
+    copied_tmpfs(a, options, readonly);
+    return mounted_on(target);
+  }
   const auto command = [&](const Strings& with) {
     return fmt::format("mount -t {} {}-- {} {}", type, option_flag(with), source, target);
   };
@@ -163,6 +168,24 @@ void ScriptWriter::emit(const MountFs& a) {
   mounted_on(target);
   if (a.fallback == "bind" && !attributes.empty())
     line(fmt::format("attributes {} {}", shell_word(comma(attributes)), target));
+  if (readonly) line(fmt::format("attributes ro {}", target));
+  if (a.label && a.type == "mqueue") line(fmt::format("chcon -- {} {}", shell_word(*a.label), target));
+  if (!a.propagation.empty())
+    line(fmt::format("mount {} -- {}", shell_word("--make-" + a.propagation), target));
+}
+
+// Filled elsewhere and then moved: nothing is seen of it before it is complete. The copy gives the top directory the
+// old one's owner and mode; what the options say of them holds.
+void ScriptWriter::copied_tmpfs(const MountFs& a, const Strings& options, bool readonly) {
+  const std::string target = below_root(a.target), stage = "\"$work/scratch\"";
+  line(fmt::format("mount -t tmpfs {}-- tmpfs {}", option_flag(options), stage));
+  line(fmt::format("cp -a -- {}/. {}", target, stage));
+  for (const std::string& option : a.options) {
+    if (option.starts_with("mode=")) line(fmt::format("chmod -- {} {}", shell_word(option.substr(5)), stage));
+    if (option.starts_with("uid=")) line(fmt::format("chown -- {} {}", shell_word(option.substr(4)), stage));
+    if (option.starts_with("gid=")) line(fmt::format("chgrp -- {} {}", shell_word(option.substr(4)), stage));
+  }
+  line(fmt::format("mount --move -- {} {}", stage, target));
   if (readonly) line(fmt::format("attributes ro {}", target));
   if (!a.propagation.empty())
     line(fmt::format("mount {} -- {}", shell_word("--make-" + a.propagation), target));

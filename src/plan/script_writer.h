@@ -36,6 +36,7 @@ class ScriptWriter {
   void next_shell(std::string_view command);
   void make_directory(const std::string& word);
   void mounted_on(const std::string& word);
+  void copied_tmpfs(const MountFs& a, const Strings& options, bool readonly);
 
   [[nodiscard]] std::string assemble();
   [[nodiscard]] std::string header() const;

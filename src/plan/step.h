@@ -187,12 +187,16 @@ BOOST_DESCRIBE_STRUCT(MountOverlay, (), (target, lowers, lower_slot, upper, work
 // A new file system. `attributes` are the mount's (ro nosuid nodev noexec noatime ...), `options` the file
 // system's own ("mode=755"). The target is resolved inside the new root and made when missing.
 // `fallback`: "bind" allows the host's own instance, bound, when the kernel refuses a new one; recorded.
+// `contents`: "copied" is a tmpfs that begins as a copy of the directory it is about to cover. `label`: the SELinux
+// context of everything in it, the option context= of mount(8); of an mqueue, that of its root.
 struct MountFs {
   std::string type, source, target;
   Strings attributes, options;
   std::string propagation, fallback;
+  std::optional<std::string> contents, label;
 };
-BOOST_DESCRIBE_STRUCT(MountFs, (), (type, source, target, attributes, options, propagation, fallback))
+BOOST_DESCRIBE_STRUCT(MountFs, (),
+                      (type, source, target, attributes, options, propagation, fallback, contents, label))
 
 // A file or directory of the host shown inside. `attributes` apply to the top mount, `recursive_attributes` to
 // every mount below too (rro and its kin). `cleared` names attributes to take away: "ro" for the option "rw".
@@ -232,8 +236,9 @@ BOOST_DESCRIBE_STRUCT(MakeDirectory, (), (path, mode))
 // Covers a path: a directory with one shared empty read-only tmpfs, a file with /dev/null. Absent paths are left.
 struct MaskPath {
   std::string path;
+  std::optional<std::string> label;  // the tmpfs's SELinux context
 };
-BOOST_DESCRIBE_STRUCT(MaskPath, (), (path))
+BOOST_DESCRIBE_STRUCT(MaskPath, (), (path, label))
 struct ReadonlyPath {
   std::string path;
 };

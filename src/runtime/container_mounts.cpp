@@ -6,8 +6,12 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+
 #include "runtime/container_side.h"
+#include "runtime/copy_tree.h"
 #include "runtime/mount_words.h"
+#include "sys/contents.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
 
@@ -26,8 +30,16 @@ sys::Result<sys::Fd> new_file_system(const plan::MountFs& step) {
     else
       CLOCHE_TRY(context.set_string(option.substr(0, equals), option.substr(equals + 1)));
   }
+  // An mqueue takes no option: it is labelled when it is there.
+  if (step.label && step.type != "mqueue") CLOCHE_TRY(context.set_string("context", *step.label));
   CLOCHE_TRY(context.create());
-  return context.mount(bits.attributes);
+  if (!step.contents) return context.mount(bits.attributes);
+  return context.mount(bits.attributes & ~uint64_t{MOUNT_ATTR_RDONLY});  // until the copy is in it
+}
+
+sys::Result<> label_root(const sys::Fd& mount, const std::string& label) {
+  CLOCHE_TRY_ASSIGN(top, sys::open_at(mount.get(), ".", O_RDONLY | O_DIRECTORY));
+  return sys::set_attribute(top, "security.selinux", label);
 }
 
 // The host's own instance of a file system, for where the kernel refuses the container one.
@@ -100,6 +112,7 @@ sys::Result<sys::Fd> ContainerSide::directory_for(const std::string& path) {
 
 sys::Result<> ContainerSide::act(const plan::MountFs& step) {
   auto made = new_file_system(step);
+  if (made && step.label && step.type == "mqueue") CLOCHE_TRY(label_root(*made, *step.label));
   if (!made && step.fallback == "bind" && made.error().code != ENOSPC && made.error().code != ENOMEM) {
     const std::string refused = sys::errno_name(made.error().code);
     auto bound = hosts_instance(step);
@@ -113,12 +126,27 @@ sys::Result<> ContainerSide::act(const plan::MountFs& step) {
     CLOCHE_TRY(sys::set_mount_attributes(mount, {.propagation = bits}, true));
   }
   CLOCHE_TRY_ASSIGN(target, directory_target(step.target));
+  if (step.contents) CLOCHE_TRY(copy_up(step, target, mount));
   CLOCHE_TRY(sys::attach_mount(mount, target));
   if (step.target == "/dev/pts" && step.type == "devpts")
     devpts_ = std::move(mount);
   else
     keep_anchor(step.target, std::move(mount));
   return {};
+}
+
+// While the new mount is attached nowhere, so that nobody sees half of it.
+sys::Result<> ContainerSide::copy_up(const plan::MountFs& step, const sys::Fd& directory,
+                                     const sys::Fd& mount) {
+  const auto says = [&](std::string_view key) {
+    return std::ranges::any_of(step.options, [&](const auto& option) { return option.starts_with(key); });
+  };
+  const CopiedTop top{.uid = !says("uid="), .gid = !says("gid="), .mode = !says("mode=")};
+  CLOCHE_TRY_ASSIGN(left, copy_tree(directory, mount, host_proc_, top));
+  if (!left.empty()) note_fallback(record_, index_, "not copied: " + left);
+  CLOCHE_TRY_ASSIGN(attributes, setattr_for(step.attributes, {}));
+  if ((attributes.set & MOUNT_ATTR_RDONLY) == 0) return {};
+  return sys::set_mount_attributes(mount, {.set = MOUNT_ATTR_RDONLY}, false);
 }
 
 sys::Result<> ContainerSide::act(const plan::BindMount& step) {
@@ -224,6 +252,7 @@ sys::Result<> ContainerSide::act(const plan::MaskPath& step) {
   CLOCHE_TRY(context.set_string("source", "tmpfs"));
   CLOCHE_TRY(context.set_string("size", "0k"));
   CLOCHE_TRY(context.set_string("mode", "755"));
+  if (step.label) CLOCHE_TRY(context.set_string("context", *step.label));
   CLOCHE_TRY(context.create());
   CLOCHE_TRY_ASSIGN(
       empty, context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));

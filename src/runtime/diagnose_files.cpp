@@ -120,6 +120,10 @@ Diagnosis about(const plan::MountFs& step, const sys::Error& error, const plan::
   if (code == EPERM && step.type == "proc") return no_new_proc(facts);
   if (code == EPERM && step.type == "sysfs")
     return {"a sysfs of its own needs a network namespace of its own", "leave --net host out, or bind /sys"};
+  if (step.contents && (code == ENOSPC || code == EDQUOT) &&
+      std::ranges::any_of(error.context, [](const auto& line) { return line.starts_with("copying "); }))
+    return {fmt::format("what is in {} is more than the new tmpfs takes", step.target),
+            "give it more room: size= and nr_inodes= of a tmpfs"};
   if (code == ENODEV)
     return {fmt::format("this kernel has no {} file system", step.type),
             fmt::format("as root: modprobe {}", step.type)};

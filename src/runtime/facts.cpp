@@ -161,6 +161,7 @@ FactsWanted wanted_for(const spec::Spec& spec, bool host_image) {
   if (host_image) wanted.ids = true;
   if (spec.process)
     wanted.modules = !spec.process->apparmorProfile.empty() || !spec.process->selinuxLabel.empty();
+  if (spec.linux_ && !spec.linux_->mountLabel.empty()) wanted.modules = true;
   return wanted;
 }
 

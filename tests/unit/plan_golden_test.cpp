@@ -35,6 +35,13 @@ void host_image(Request& request) {
   request.provenance["linux.maskedPaths"] = {Why::Kind::standard, "the kernel's own secrets and controls"};
 }
 
+HostFacts selinux_host() {
+  HostFacts host = test::root_host();
+  host.apparmor = false;
+  host.selinux = true;
+  return host;
+}
+
 void create(Request& request) { request.await_start = true; }
 
 const Golden kGolden[] = {
@@ -44,6 +51,7 @@ const Golden kGolden[] = {
     {"docker-run", test::root_host, create},
     {"docker-userns-terminal", test::root_host, create},
     {"podman-root", test::root_host, create},
+    {"podman-read-only-selinux", selinux_host, create},
     {"podman-rootless", test::engine_namespace_host, create},
     {"containerd-ctr", test::hybrid_host, create},
     {"containerd-cri-sandbox", test::root_host, create},

@@ -413,7 +413,7 @@ TEST(PlanMounts, WhatWouldLoseItsMeaningIsRefused) {
     request.spec.mounts = {std::move(mount)};
     return refusal(request);
   };
-  EXPECT_TRUE(says(refused({"/a", "tmpfs", "", {"tmpcopyup"}, {}, {}}), {"mounts[0].options", "tmpcopyup"}));
+  EXPECT_TRUE(says(refused({"/a", "tmpfs", "", {"remount"}, {}, {}}), {"mounts[0].options", "remount"}));
   EXPECT_TRUE(says(refused({"/a", "bind", "/x", {"size=5"}, {}, {}}), {"mounts[0].options", "size=5"}));
   EXPECT_TRUE(says(refused({"/a", "bind", "", {}, {}, {}}), {"mounts[0].source"}));
   EXPECT_TRUE(says(refused({"/a", "bind", "x", {}, {}, {}}), {"mounts[0].source", "absolute"}));
@@ -534,7 +534,6 @@ TEST(PlanProcess, WhatIsNotThereYetIsRefused) {
   EXPECT_TRUE(says(with([](auto& l) { l.intelRdt.emplace(); }), {"linux.intelRdt"}));
   EXPECT_TRUE(says(with([](auto& l) { l.netDevices["eth0"]; }), {"linux.netDevices"}));
   EXPECT_TRUE(says(with([](auto& l) { l.memoryPolicy.emplace(); }), {"linux.memoryPolicy"}));
-  EXPECT_TRUE(says(with([](auto& l) { l.mountLabel = "x"; }), {"linux.mountLabel"}));
   EXPECT_TRUE(
       says(with([](auto& l) { l.rootfsPropagation = "sticky"; }), {"linux.rootfsPropagation", "sticky"}));
   EXPECT_TRUE(says(with([](auto& l) {

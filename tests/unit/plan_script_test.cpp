@@ -206,6 +206,8 @@ TEST(Script, NoValueBecomesACommand) {
     add(BindMount{
         .source = value, .target = value, .attributes = {value}, .cleared = {value}, .propagation = value});
     add(MountFs{.type = value, .source = value, .target = value, .attributes = {value}, .options = {value}});
+    add(MountFs{
+        .type = value, .target = value, .options = {"mode=" + value}, .contents = "copied", .label = value});
     add(MountOverlay{.target = value,
                      .lowers = {value},
                      .upper = value,
