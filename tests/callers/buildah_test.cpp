@@ -8,7 +8,8 @@ class Buildah : public PodmanTest {};
 
 TEST_F(Buildah, RunsTheCommandsOfABuild) {
   write_file(scratch() + "/Containerfile",
-             "FROM scratch\nCOPY image/ /\nRUN echo made >/made && id -u >>/made\nRUN test \"$(wc -l </made)\" = 2\n");
+             "FROM scratch\nCOPY image/ /\nRUN echo made >/made && id -u >>/made\nRUN test \"$(wc -l "
+             "</made)\" = 2\n");
   image_directory();
   const Outcome built = call("cd " + scratch() + " && buildah bud --network none -t built .");
   ASSERT_TRUE(built.ok()) << built.describe();
@@ -28,7 +29,8 @@ TEST_F(Buildah, ABuildFailsWithItsCommand) {
 TEST_F(Buildah, RunsOneCommand) {
   const std::string container = line_of("buildah from scratch");
   ASSERT_TRUE(call("buildah copy " + container + " " + image_directory() + " /").ok());
-  const Outcome ended = call("buildah run --network none --user app " + container + " -- sh -c 'id -u; exit 6'");
+  const Outcome ended =
+      call("buildah run --network none --user app " + container + " -- sh -c 'id -u; exit 6'");
   EXPECT_EQ(ended.exit_code, 6) << ended.describe();
   EXPECT_EQ(ended.out, "1000\n");
   const Outcome missing = call("buildah run --network none " + container + " missing");

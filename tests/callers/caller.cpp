@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // The cgroups above the containers that a caller makes and leaves.
-constexpr const char* kCallersCgroups[] = {"libpod_parent/conmon", "libpod_parent", "podman_probe", "docker",
-                                           "default", "conmon"};
+constexpr const char* kCallersCgroups[] = {
+    "libpod_parent/conmon", "libpod_parent", "podman_probe", "docker", "default", "conmon"};
 
 std::string cgroup_path(const char* name) { return fmt::format("/sys/fs/cgroup/{}", name); }
 
@@ -70,7 +70,9 @@ void CallerTest::TearDown() {
   for (const char* name : kCallersCgroups)
     if (!inherited_.contains(name)) rmdir(cgroup_path(name).c_str());
   rmdir("/run/cloche-runtime");
-  if (geteuid() == 0) EXPECT_EQ(setns(machine_network_.get(), CLONE_NEWNET), 0);
+  if (geteuid() == 0) {
+    EXPECT_EQ(setns(machine_network_.get(), CLONE_NEWNET), 0);
+  }
   LeaksNothing::TearDown();
 }
 

@@ -16,8 +16,8 @@ namespace cloche::test {
 std::string documented(const std::string& name);
 
 // Puts this program where the callers can be configured as a user does it: in a mount namespace of its own with
-// cgroup v2 alone, an /etc and a /usr/local/bin whose changes are nobody else's, and an empty /run. Then runs the lines
-// that install the runtime.
+// cgroup v2 alone, an /etc whose changes are nobody else's, an empty /run and an empty /usr/local/bin. Then runs the
+// lines that install the runtime.
 void enter_world();
 
 // Waits until `holds` returns true; false after two minutes.

@@ -16,8 +16,9 @@ class ContainerdTest : public CallerTest {
     for (const char* name : {"containerd", "ctr"}) CLOCHE_NEEDS(needs::program(name));
     set_env(fmt::format("CONTAINERD_ADDRESS={}/containerd.sock", scratch()));
     write_file("/etc/containerd/config.toml", documented("/etc/containerd/config.toml"));
-    start_daemon(fmt::format("containerd --address {0}/containerd.sock --root {0}/root --state {0}/state", scratch()),
-                 "ctr version");
+    start_daemon(
+        fmt::format("containerd --address {0}/containerd.sock --root {0}/root --state {0}/state", scratch()),
+        "ctr version");
     if (HasFatalFailure()) return;
     const Outcome imported = call("ctr images import --snapshotter native " + oci_archive());
     ASSERT_TRUE(imported.ok()) << imported.describe();

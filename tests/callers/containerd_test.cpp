@@ -23,7 +23,7 @@ TEST_F(Containerd, RunsToTheEnd) {
   EXPECT_EQ(hello.exit_code, 7) << hello.describe();
   EXPECT_EQ(hello.out, "hello\n");
   EXPECT_TRUE(hello.err.contains("aside")) << hello.err;
-  EXPECT_EQ(ctr_runs("--rm --env A=b --cwd /tmp --user app", "box sh -c 'echo $A; pwd; id -u'").out, "b\n/tmp\n1000\n");
+  EXPECT_EQ(ctr_runs("--rm --env A=b --cwd /tmp", "box sh -c 'echo $A; pwd'").out, "b\n/tmp\n");
   const Outcome read_only = ctr_runs("--rm --read-only", "box touch /file");
   EXPECT_EQ(read_only.exit_code, 1);
   EXPECT_TRUE(read_only.err.contains("Read-only file system")) << read_only.err;
@@ -32,7 +32,8 @@ TEST_F(Containerd, RunsToTheEnd) {
 TEST_F(Containerd, AFailureIsShownWithItsCause) {
   const Outcome missing = ctr_runs("--rm", "box missing");
   EXPECT_EQ(missing.exit_code, 1);
-  EXPECT_TRUE(missing.err.contains("OCI runtime create failed: cannot create container \"box\"")) << missing.err;
+  EXPECT_TRUE(missing.err.contains("OCI runtime create failed: cannot create container \"box\""))
+      << missing.err;
   EXPECT_TRUE(missing.err.contains("exec: \"missing\": executable file not found in $PATH")) << missing.err;
   const Outcome file = ctr_runs("--rm", "box /etc/passwd");
   EXPECT_TRUE(file.err.contains("exec: \"/etc/passwd\": permission denied")) << file.err;
@@ -47,7 +48,8 @@ TEST_F(Containerd, Execs) {
   EXPECT_EQ(exec.out, "inside\n");
   EXPECT_EQ(line_of("echo through | ctr task exec --exec-id two box cat"), "through");
   const Outcome missing = call("ctr task exec --exec-id three box missing");
-  EXPECT_TRUE(missing.err.contains("OCI runtime exec failed: cannot exec in container \"box\"")) << missing.err;
+  EXPECT_TRUE(missing.err.contains("OCI runtime exec failed: cannot exec in container \"box\""))
+      << missing.err;
   EXPECT_TRUE(missing.err.contains("exec: \"missing\": executable file not found in $PATH")) << missing.err;
   EXPECT_EQ(line_of("ctr task ps box | awk 'NR > 1' | wc -l"), "1");
   end();
@@ -92,16 +94,18 @@ TEST_F(Containerd, EventsTellTheLife) {
   const auto heard = [&](const std::string& pattern) {
     return wait_until([&] { return call("grep -q '" + pattern + "' " + scratch() + "/events").ok(); });
   };
-  for (const char* pattern : {"/tasks/create.*\"container_id\":\"box\"", "/tasks/start", "/tasks/exec-started",
-                              "/tasks/exit.*\"id\":\"one\".*\"exit_status\":3", "/tasks/paused", "/tasks/resumed",
-                              "/tasks/exit.*\"id\":\"box\".*\"exit_status\":137", "/tasks/delete"})
+  for (const char* pattern :
+       {"/tasks/create.*\"container_id\":\"box\"", "/tasks/start", "/tasks/exec-started",
+        "/tasks/exit.*\"id\":\"one\".*\"exit_status\":3", "/tasks/paused", "/tasks/resumed",
+        "/tasks/exit.*\"id\":\"box\".*\"exit_status\":137", "/tasks/delete"})
     EXPECT_TRUE(heard(pattern)) << pattern << call("cat " + scratch() + "/events").out;
   call("kill $(cat " + scratch() + "/pid)");
 }
 
 TEST_F(Containerd, ATerminal) {
   const Outcome outcome = call_on_terminal(ctr_run(fmt::format(
-      "--rm -t {} box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit 6'", kImage)));
+      "--rm -t {} box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit 6'",
+      kImage)));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.describe();
   EXPECT_TRUE(outcome.out.contains("/dev/pts/0")) << outcome.out;
 }

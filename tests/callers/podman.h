@@ -16,9 +16,10 @@ class PodmanTest : public CallerTest {
     CLOCHE_NEEDS(needs::root());
     for (const char* name : {"podman", "buildah", "conmon"}) CLOCHE_NEEDS(needs::program(name));
     write_file("/etc/containers/containers.conf", documented("/etc/containers/containers.conf"));
-    write_file("/etc/containers/storage.conf",
-               fmt::format("[storage]\ndriver = \"overlay\"\nrunroot = \"{0}/run\"\ngraphroot = \"{0}/store\"\n",
-                           scratch()));
+    write_file(
+        "/etc/containers/storage.conf",
+        fmt::format("[storage]\ndriver = \"overlay\"\nrunroot = \"{0}/run\"\ngraphroot = \"{0}/store\"\n",
+                    scratch()));
     // Where tests run there is no systemd and no journal; a user may not raise limits; and without the pids controller
     // there must be no limit of it.
     const bool pids = !needs::cgroup2_controller("pids");

@@ -14,7 +14,8 @@ class Podman : public PodmanTest {
 
 // Says when it is asked to end, and ends.
 constexpr char kObedient[] =
-    "sh -c 'trap \"echo asked; exit 3\" TERM; trap \"echo signal\" USR1; echo up; while :; do sleep 0.1; done'";
+    "sh -c 'trap \"echo asked; exit 3\" TERM; trap \"echo signal\" USR1; echo up; while :; do sleep 0.1; "
+    "done'";
 
 TEST_F(Podman, AContainersLife) {
   ASSERT_TRUE(call(fmt::format("podman run -d --name box box {}", kObedient)).ok());
@@ -95,12 +96,14 @@ TEST_F(Podman, AReadOnlyRootWithPlacesToWrite) {
 
 // Podman asks for "tmpcopyup": what the image has there is in the tmpfs too.
 TEST_F(Podman, ATmpfsHoldsWhatTheImageHasThere) {
-  EXPECT_EQ(line_of("podman run --rm --tmpfs /etc box sh -c 'touch /etc/new && grep -c app /etc/passwd'"), "1");
+  EXPECT_EQ(line_of("podman run --rm --tmpfs /etc box sh -c 'touch /etc/new && grep -c app /etc/passwd'"),
+            "1");
 }
 
 TEST_F(Podman, ATerminalHasTheSizeOfTheUsers) {
   const Outcome outcome = call_on_terminal(
-      "podman run --rm -it box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit 6'");
+      "podman run --rm -it box sh -c 'until [ \"$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; tty; exit "
+      "6'");
   EXPECT_EQ(outcome.exit_code, 6) << outcome.describe();
   EXPECT_TRUE(outcome.out.contains("/dev/pts/0")) << outcome.out;
   ASSERT_TRUE(call("podman run -d --name box box sleep 1000").ok());
@@ -144,8 +147,10 @@ TEST_F(Podman, WithoutACgroup) {
 TEST_F(Podman, BuildsAnImage) {
   image_directory();
   write_file(scratch() + "/Containerfile",
-             "FROM box\nENV A=b\nUSER app\nRUN id -u >/tmp/made && echo $A >>/tmp/made\nCMD [\"cat\", \"/tmp/made\"]\n");
-  const Outcome built = call("podman build -t built -f " + scratch() + "/Containerfile " + scratch() + "/image");
+             "FROM box\nENV A=b\nUSER app\nRUN id -u >/tmp/made && echo $A >>/tmp/made\nCMD [\"cat\", "
+             "\"/tmp/made\"]\n");
+  const Outcome built =
+      call("podman build -t built -f " + scratch() + "/Containerfile " + scratch() + "/image");
   ASSERT_TRUE(built.ok()) << built.describe();
   EXPECT_EQ(line_of("podman run --rm built"), "1000\nb");
 }

@@ -46,9 +46,11 @@ void enter_world() {
     throw std::runtime_error(fmt::format("umount2(/sys/fs/cgroup): {}", std::strerror(errno)));
   mount_or_throw("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
   // Where the callers write whatever they are told.
-  for (const char* path : {"/run", "/opt", "/var/tmp"}) mount_or_throw("tmpfs", path, MS_NOSUID | MS_NODEV);
-  mount_or_throw("tmpfs", "/mnt", MS_NOSUID | MS_NODEV);
-  for (const char* path : {"/etc", "/usr/local/bin"}) keep_changes(path, "/mnt");
+  for (const char* path : {"/run", "/opt", "/var/tmp", "/mnt"})
+    mount_or_throw("tmpfs", path, MS_NOSUID | MS_NODEV);
+  // Programs of Debian's packages only, and ours.
+  mount_or_throw("tmpfs", "/usr/local/bin", MS_NODEV);
+  keep_changes("/etc", "/mnt");
   const Outcome installed =
       run({.argv = {"sh", "-ec", documented("/usr/local/bin/cloche-runtime")}, .cwd = CLOCHE_SOURCE_DIR});
   if (!installed.ok()) throw std::runtime_error(installed.describe());
