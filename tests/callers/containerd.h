@@ -1,0 +1,37 @@
+// A containerd of the test's own, with its client ctr.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "callers/caller.h"
+#include "support/needs.h"
+
+namespace cloche::test {
+
+class ContainerdTest : public CallerTest {
+ protected:
+  void SetUp() override {
+    CallerTest::SetUp();
+    CLOCHE_NEEDS(needs::root());
+    for (const char* name : {"containerd", "ctr"}) CLOCHE_NEEDS(needs::program(name));
+    set_env(fmt::format("CONTAINERD_ADDRESS={}/containerd.sock", scratch()));
+    write_file("/etc/containerd/config.toml", documented("/etc/containerd/config.toml"));
+    start_daemon(
+        fmt::format("containerd --address {0}/containerd.sock --root {0}/root --state {0}/state", scratch()),
+        "ctr version");
+    if (HasFatalFailure()) return;
+    const Outcome imported = call("ctr images import --snapshotter native " + oci_archive());
+    ASSERT_TRUE(imported.ok()) << imported.describe();
+  }
+  // ctr run FLAGS, as documented; without shares of the cpu where that controller is not there, since ctr's default
+  // asks for some.
+  [[nodiscard]] std::string ctr_run(const std::string& words) const {
+    std::string line = documented("ctr run");
+    line.resize(line.find(" docker.io/"));
+    const bool cpu = !needs::cgroup2_controller("cpu");
+    return fmt::format("{} --snapshotter native {} {}", line, cpu ? "" : "--cpu-shares 0", words);
+  }
+  static constexpr char kImage[] = "docker.io/library/box:1";
+};
+
+}  // namespace cloche::test

@@ -1,0 +1,93 @@
+// Limits that bite, asked for through the callers. They need controllers on cgroup v2: tests/vm/guest has them.
+#include "callers/containerd.h"
+#include "callers/docker.h"
+#include "callers/podman.h"
+
+namespace cloche::test {
+namespace {
+
+constexpr char kEatsMemory[] = "tail /dev/zero";
+// Says how many children it could make, and ends.
+constexpr char kForks[] = "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000 & echo made; done' 2>&1";
+
+class PodmanLimits : public PodmanTest {
+ protected:
+  void SetUp() override {
+    PodmanTest::SetUp();
+    if (IsSkipped()) return;
+    for (const char* name : {"memory", "pids", "cpu"}) CLOCHE_NEEDS(needs::cgroup2_controller(name));
+    import_image();
+  }
+};
+
+TEST_F(PodmanLimits, MemoryAndPids) {
+  EXPECT_EQ(call(fmt::format("podman run --name box --memory 32m box {}", kEatsMemory)).exit_code, 137);
+  EXPECT_EQ(line_of("podman inspect -f '{{.State.OOMKilled}}' box"), "true");
+  EXPECT_TRUE(call("podman rm box").ok());
+  const Outcome forks = call(fmt::format("podman run --rm --pids-limit 8 box {}", kForks));
+  EXPECT_TRUE(forks.out.contains("can't fork: Resource temporarily unavailable")) << forks.describe();
+}
+
+TEST_F(PodmanLimits, UpdateAndStats) {
+  ASSERT_TRUE(call("podman run -d --name box --memory 64m --memory-swap 64m box sleep 1000").ok());
+  const Outcome updated =
+      call("podman update --memory 32m --memory-swap 32m --cpu-quota 20000 --cpu-period 100000 box");
+  EXPECT_TRUE(updated.ok()) << updated.describe();
+  EXPECT_EQ(line_of("podman exec box cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max"),
+            "33554432\n20000 100000");
+  EXPECT_EQ(call(fmt::format("podman exec box {}", kEatsMemory)).exit_code, 137);
+  const Outcome stats = call("podman stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' box");
+  EXPECT_TRUE(stats.out.contains("33.55MB 1")) << stats.describe();
+  EXPECT_TRUE(call("podman rm -f -t 0 box").ok());
+}
+
+class ContainerdLimits : public ContainerdTest {};
+
+TEST_F(ContainerdLimits, MemoryAndMetrics) {
+  for (const char* name : {"memory", "pids", "cpu"}) CLOCHE_NEEDS(needs::cgroup2_controller(name));
+  EXPECT_EQ(
+      call(ctr_run(fmt::format("--rm --memory-limit 33554432 {} box {}", kImage, kEatsMemory))).exit_code,
+      137);
+  ASSERT_TRUE(call(ctr_run(fmt::format("-d --memory-limit 67108864 {} box sleep 1000", kImage))).ok());
+  const Outcome metrics = call("ctr task metrics box");
+  const auto value = [&](const std::string& name) {
+    return line_of(fmt::format("ctr task metrics box | awk '$1 == \"{}\" {{print $2}}'", name));
+  };
+  EXPECT_EQ(value("memory.usage_limit"), "67108864") << metrics.describe();
+  EXPECT_EQ(value("pids.current"), "1") << metrics.describe();
+  EXPECT_NE(value("memory.usage"), "0") << metrics.describe();
+  EXPECT_NE(value("cpu.usage_usec"), "0") << metrics.describe();
+  EXPECT_TRUE(call("ctr task kill -s KILL box").ok());
+  EXPECT_TRUE(wait_until([&] { return call("ctr task ls").out.contains("STOPPED"); }));
+  call("ctr task rm box");
+  EXPECT_TRUE(call("ctr container rm box").ok());
+}
+
+class DockerLimits : public DockerTest {};
+
+TEST_F(DockerLimits, MemoryPidsAndUpdate) {
+  for (const char* name : {"memory", "pids", "cpu"}) CLOCHE_NEEDS(needs::cgroup2_controller(name));
+  EXPECT_EQ(call(fmt::format("docker run --name box --memory 32m box {}", kEatsMemory)).exit_code, 137);
+  EXPECT_EQ(line_of("docker inspect -f '{{.State.OOMKilled}}' box"), "true");
+  EXPECT_TRUE(call("docker rm box").ok());
+  const Outcome forks = call(fmt::format("docker run --rm --pids-limit 8 box {}", kForks));
+  EXPECT_TRUE(forks.out.contains("can't fork: Resource temporarily unavailable")) << forks.describe();
+  ASSERT_TRUE(call("docker run -d --name box --memory 64m --memory-swap 64m box sleep 1000").ok());
+  const Outcome updated = call("docker update --memory 32m --memory-swap 32m --cpus 0.2 box");
+  EXPECT_TRUE(updated.ok()) << updated.describe();
+  EXPECT_EQ(line_of("docker exec box cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max"),
+            "33554432\n20000 100000");
+  EXPECT_EQ(call(fmt::format("docker exec box {}", kEatsMemory)).exit_code, 137);
+  const Outcome stats = call("docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' box");
+  EXPECT_TRUE(stats.out.contains("32MiB 1")) << stats.describe();
+  EXPECT_TRUE(call("docker rm -f box").ok());
+}
+
+TEST_F(DockerLimits, Privileged) {
+  CLOCHE_NEEDS(needs::capability(24, "CAP_SYS_RESOURCE"));
+  EXPECT_EQ(line_of("docker run --rm --privileged box sh -c 'mount -t tmpfs none /tmp && echo mounted'"),
+            "mounted");
+}
+
+}  // namespace
+}  // namespace cloche::test
