@@ -166,9 +166,7 @@ sys::Result<> ContainerDirectory::mark_made() const {
                     sys::open_at(directory_.get(), kMade, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   return {};
 }
-bool ContainerDirectory::is_made() const {
-  return sys::stat_at(directory_.get(), kMade, false).has_value();
-}
+bool ContainerDirectory::is_made() const { return sys::stat_at(directory_.get(), kMade, false).has_value(); }
 
 std::optional<ProcessMark> ContainerDirectory::read_init() const {
   const auto line = sys::read_file(directory_.get(), kInit, 256);
