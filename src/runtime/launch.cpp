@@ -169,10 +169,10 @@ sys::Result<> Launch::check_cgroup() const {
   if (!inside || inside->empty()) return {};
   if (options_.systemd_cgroup) {
     const std::string unit = state_.cgroup.substr(state_.cgroup.rfind('/') + 1);
-    return sys::fail_because(systemd_words(
-        {"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
-         fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
-        facts_.systemd.user, unit));
+    return sys::fail_because(
+        systemd_words({"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
+                       fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
+                      facts_.systemd.user, unit));
   }
   return sys::fail_because(
       fmt::format("linux.cgroupsPath: the cgroup {} is there already and holds {} processes", state_.cgroup,
@@ -214,7 +214,8 @@ sys::Result<> Launch::write_down() {
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
       state_.cgroup = made->path;
   if (const size_t at = plan_.find("scope"); at < plan_.steps.size())
-    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action)) state_.cgroup = scope->cgroup;
+    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action))
+      state_.cgroup = scope->cgroup;
   CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));
   state_.creator = creator;
   CLOCHE_TRY_ASSIGN(lock, make_directory());
