@@ -393,8 +393,7 @@ using Action =
                  LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
                  SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute,
-                 StartScope, AttachToScope>;
+                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, StartScope, AttachToScope>;
 
 // Where a step comes from.
 struct Why {

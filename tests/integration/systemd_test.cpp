@@ -161,26 +161,6 @@ TEST_F(NoSystemd, IsSaidWithWhatToDo) {
   EXPECT_EQ(runtime({"list", "-q"}).out, "");
 }
 
-TEST_F(NoSystemd, ABusWithoutOneIsSaidToo) {
-  CLOCHE_NEEDS(needs::program("dbus-daemon"));
-  const std::string address = "unix:path=" + scratch() + "/bus";
-  std::ofstream(scratch() + "/bus.conf")
-      << "<busconfig><listen>" << address
-      << "</listen><policy context=\"default\"><allow user=\"*\"/><allow send_destination=\"*\"/><allow "
-         "own=\"*\"/></policy></busconfig>";
-  Running bus({.argv = {"dbus-daemon", "--nofork", "--nopidfile", "--print-address",
-                        "--config-file=" + scratch() + "/bus.conf"}});
-  ASSERT_TRUE(bus.wait_for_output("unix:")) << bus.so_far().describe();
-  const auto box = bundle({"true"});
-  box.write();
-  const Outcome refused =
-      test::run({.argv = command({"--systemd-cgroup", "run", "--bundle", box.path(), "box"}),
-                 .set_env = {"DBUS_SYSTEM_BUS_ADDRESS=" + address}});
-  EXPECT_THAT(refused.err,
-              AllOf(HasSubstr("no systemd answers on this host"), HasSubstr("org.freedesktop.systemd1")));
-  bus.signal(SIGTERM);
-}
-
 TEST_F(NoSystemd, AMissingHelperIsNamed) {
   const auto box = bundle({"true"});
   box.write();
