@@ -61,9 +61,9 @@ std::string say(const JoinResctrlGroup& a) {
 std::string say(const LimitDevices& a) { return describe_device_rules(a.rules); }
 
 std::string say(const StartScope& a) {
-  std::string text = fmt::format("have {} start {} in {}, with the container's first process in it",
-                                 a.user ? "the caller's systemd manager" : "systemd", shown(a.unit),
-                                 shown(a.slice));
+  std::string text =
+      fmt::format("have {} start {} in {}, with the container's first process in it",
+                  a.user ? "the caller's systemd manager" : "systemd", shown(a.unit), shown(a.slice));
   std::string properties;
   for (const UnitProperty& property : a.properties)
     properties += fmt::format("{}{}={}", properties.empty() ? "" : ", ", printable(property.name),
@@ -72,8 +72,8 @@ std::string say(const StartScope& a) {
 }
 
 std::string say(const AttachToScope& a) {
-  return fmt::format("have {} move the process into {}",
-                     a.user ? "the caller's systemd manager" : "systemd", shown(a.unit));
+  return fmt::format("have {} move the process into {}", a.user ? "the caller's systemd manager" : "systemd",
+                     shown(a.unit));
 }
 
 // ---- namespaces and ids ----------------------------------------------------------------------------------

@@ -43,9 +43,10 @@ struct CgroupFacts {
 
 // The service manager that starts scopes. Only gathered for systemd's cgroup driver.
 struct SystemdFacts {
-  bool user = false;          // the caller's own manager, not the system's
-  int version = 0;            // 252
-  std::string control_group;  // what it manages, below the cgroup2 mount: "/", "/user.slice/.../user@1000.service"
+  bool user = false;  // the caller's own manager, not the system's
+  int version = 0;  // 252
+  std::string
+      control_group;  // what it manages, below the cgroup2 mount: "/", "/user.slice/.../user@1000.service"
 };
 
 // One mount of the host's mount namespace.

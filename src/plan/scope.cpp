@@ -21,8 +21,9 @@ bool fits_unit(char c) {
 
 Planned check_unit(const std::string& unit, const std::string& what) {
   if (const auto odd = std::ranges::find_if_not(unit, fits_unit); odd != unit.end())
-    return refuse(kPath, fmt::format("{} {} is no name of a unit: \"{}\" is not allowed in one (systemd.unit(5))",
-                                     what, shown(unit), printable(std::string(1, *odd))));
+    return refuse(
+        kPath, fmt::format("{} {} is no name of a unit: \"{}\" is not allowed in one (systemd.unit(5))", what,
+                           shown(unit), printable(std::string(1, *odd))));
   if (unit.size() > kLongestUnit)
     return refuse(kPath, fmt::format("{} {} has {} characters, a unit's name at most {}", what, shown(unit),
                                      unit.size(), kLongestUnit));
@@ -35,7 +36,8 @@ Planned check_slice(const std::string& slice) {
   const std::string_view stem =
       slice.ends_with(".slice") ? std::string_view(slice).substr(0, slice.size() - 6) : std::string_view();
   if (stem.empty())
-    return refuse(kPath, fmt::format("the slice {} does not end in .slice (\"slice:prefix:name\")", shown(slice)));
+    return refuse(kPath,
+                  fmt::format("the slice {} does not end in .slice (\"slice:prefix:name\")", shown(slice)));
   if (stem.starts_with('-') || stem.ends_with('-') || stem.find("--") != std::string_view::npos)
     return refuse(kPath, fmt::format("the slice {} has an empty part: \"a-b.slice\" is in \"a.slice\" "
                                      "(systemd.slice(5))",
@@ -47,7 +49,8 @@ bool is_scope_part(const std::string& part) { return !part.ends_with(".slice"); 
 
 }  // namespace
 
-std::expected<ScopeName, Refusal> scope_name(const std::string& cgroups_path, const std::string& id, bool user) {
+std::expected<ScopeName, Refusal> scope_name(const std::string& cgroups_path, const std::string& id,
+                                             bool user) {
   ScopeName name{.unit = "cloche-" + id + ".scope", .slice = user ? "user.slice" : "system.slice"};
   if (!cgroups_path.empty()) {
     const size_t first = cgroups_path.find(':');
@@ -101,7 +104,8 @@ std::expected<StartScope, Refusal> scope_for(const Builder& b, const std::vector
                       {"DefaultDependencies", "bool", "false"}};
   for (const char* accounting : {"CPUAccounting", "MemoryAccounting", "IOAccounting", "TasksAccounting"})
     scope.properties.push_back({accounting, "bool", "true"});
-  for (auto& property : unit_properties(writes, systemd.version)) scope.properties.push_back(std::move(property));
+  for (auto& property : unit_properties(writes, systemd.version))
+    scope.properties.push_back(std::move(property));
   for (auto& property : *annotated) {
     std::erase_if(scope.properties, [&](const UnitProperty& p) { return p.name == property.name; });
     scope.properties.push_back(std::move(property));

@@ -40,8 +40,8 @@ void ScriptWriter::emit(const CreateCgroup& a) { line(fmt::format("mkdir -p -- {
 
 // systemd-run(1) starts a scope around the command that it executes itself; a process that is there already needs the bus.
 void ScriptWriter::emit(const StartScope& a) {
-  not_done(fmt::format("systemd's {} is not started: run this script by `systemd-run --scope --slice={}`", printable(a.unit),
-                       printable(a.slice)));
+  not_done(fmt::format("systemd's {} is not started: run this script by `systemd-run --scope --slice={}`",
+                       printable(a.unit), printable(a.slice)));
 }
 
 void ScriptWriter::emit(const AttachToScope& a) {

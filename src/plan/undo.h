@@ -13,10 +13,10 @@ namespace cloche::plan {
 
 struct UndoAction {
   enum class Kind {
-    kill_cgroup,   // end every process in `path` and below, and wait until it is empty: cgroup.kill,
-                   // Linux 5.14
+    kill_cgroup,  // end every process in `path` and below, and wait until it is empty: cgroup.kill,
+    // Linux 5.14
     remove_cgroup,  // rmdir `path`, and the cgroups below it first
-    stop_scope,       // have systemd stop the scope whose cgroup `path` is, and forget it when it has failed
+    stop_scope,  // have systemd stop the scope whose cgroup `path` is, and forget it when it has failed
     stop_user_scope,  // the same of the caller's own manager
     remove_resctrl,  // rmdir `path`, a group of a resctrl file system
     return_caller  // the calling process, if it is in the leaf `path`, goes back to the cgroup above, which hands

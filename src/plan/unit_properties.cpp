@@ -26,7 +26,8 @@ std::optional<std::string> bytes(std::string_view text) {
   constexpr std::string_view units = "KMGTPE";
   unsigned shift = 0;
   if (!text.empty())
-    if (const size_t unit = units.find(static_cast<char>(text.back() & ~0x20)); unit != std::string_view::npos) {
+    if (const size_t unit = units.find(static_cast<char>(text.back() & ~0x20));
+        unit != std::string_view::npos) {
       shift = 10 * (static_cast<unsigned>(unit) + 1);
       text.remove_suffix(1);
     }
@@ -38,12 +39,9 @@ std::optional<std::string> bytes(std::string_view text) {
 struct Plain {
   std::string_view file, property;
 };
-constexpr Plain kBytes[] = {{"memory.max", "MemoryMax"},
-                            {"memory.high", "MemoryHigh"},
-                            {"memory.low", "MemoryLow"},
-                            {"memory.min", "MemoryMin"},
-                            {"memory.swap.max", "MemorySwapMax"},
-                            {"pids.max", "TasksMax"}};
+constexpr Plain kBytes[] = {{"memory.max", "MemoryMax"},          {"memory.high", "MemoryHigh"},
+                            {"memory.low", "MemoryLow"},          {"memory.min", "MemoryMin"},
+                            {"memory.swap.max", "MemorySwapMax"}, {"pids.max", "TasksMax"}};
 
 void add_quota(std::string_view value, std::vector<UnitProperty>& to) {
   const size_t space = value.find(' ');
@@ -51,7 +49,8 @@ void add_quota(std::string_view value, std::vector<UnitProperty>& to) {
   const auto period =
       space == std::string_view::npos ? std::optional<uint64_t>(100'000) : number(value.substr(space + 1));
   if (!period || *period == 0) return;
-  if (space != std::string_view::npos) to.push_back({"CPUQuotaPeriodUSec", "uint64", std::to_string(*period)});
+  if (space != std::string_view::npos)
+    to.push_back({"CPUQuotaPeriodUSec", "uint64", std::to_string(*period)});
   if (quota == "max") return to.push_back({"CPUQuotaPerSecUSec", "uint64", "max"});
   const auto runtime = number(quota);
   constexpr uint64_t kSecond = 1'000'000, kPercent = 10'000;
@@ -65,18 +64,19 @@ void add_property(const CgroupWrite& write, int version, std::vector<UnitPropert
   const std::string_view value = write.value;
   for (const Plain& plain : kBytes)
     if (write.file == plain.file)
-      if (auto text = bytes(value)) return to.push_back({std::string(plain.property), "uint64", *std::move(text)});
+      if (auto text = bytes(value))
+        return to.push_back({std::string(plain.property), "uint64", *std::move(text)});
   if (write.file == "cpu.max") return add_quota(value, to);
   if (write.file == "cpuset.cpus") return to.push_back({"AllowedCPUs", "cpus", write.value});
   if (write.file == "cpuset.mems") return to.push_back({"AllowedMemoryNodes", "cpus", write.value});
-  if (write.file == "cpu.weight" && number(value))
-    return to.push_back({"CPUWeight", "uint64", write.value});
+  if (write.file == "cpu.weight" && number(value)) return to.push_back({"CPUWeight", "uint64", write.value});
   // A weight of 0 is "idle" from systemd 252 on.
   if (write.file == "cpu.idle" && value == "1" && version >= 252)
     return to.push_back({"CPUWeight", "uint64", "0"});
   constexpr std::string_view kDefault = "default ";
   if (write.file == "io.weight" && (value.starts_with(kDefault) || number(value)))
-    to.push_back({"IOWeight", "uint64", std::string(value.starts_with(kDefault) ? value.substr(kDefault.size()) : value)});
+    to.push_back({"IOWeight", "uint64",
+                  std::string(value.starts_with(kDefault) ? value.substr(kDefault.size()) : value)});
 }
 
 // ---- annotations ----------------------------------------------------------------------------------------------------
@@ -101,7 +101,8 @@ constexpr Allowed kAllowed[] = {{"CollectMode", "string"},
                                 {"TimeoutStopUSec", "uint64"}};
 
 std::string_view resource_field(std::string_view name) {
-  constexpr std::string_view kResources[] = {"Memory", "CPU", "IO", "Tasks", "Allowed", "Startup", "BlockIO", "Device"};
+  constexpr std::string_view kResources[] = {"Memory",  "CPU",     "IO",      "Tasks",
+                                             "Allowed", "Startup", "BlockIO", "Device"};
   return std::ranges::any_of(kResources, [&](auto start) { return name.starts_with(start); })
              ? "limits are set in linux.resources"
              : "";
@@ -109,7 +110,8 @@ std::string_view resource_field(std::string_view name) {
 
 std::string allowed_names() {
   std::string names;
-  for (const Allowed& allowed : kAllowed) names += fmt::format("{}{}", names.empty() ? "" : ", ", allowed.name);
+  for (const Allowed& allowed : kAllowed)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", allowed.name);
   return names;
 }
 
@@ -121,7 +123,8 @@ std::string_view trimmed(std::string_view text) {
 
 // 'text' or "text", with \' \" and \\ (GVariant's text format).
 std::optional<std::string> quoted_text(std::string_view text) {
-  if (text.size() < 2 || (text.front() != '\'' && text.front() != '"') || text.back() != text.front()) return {};
+  if (text.size() < 2 || (text.front() != '\'' && text.front() != '"') || text.back() != text.front())
+    return {};
   const char quote = text.front();
   std::string out;
   for (size_t i = 1; i + 1 < text.size(); ++i) {
@@ -197,9 +200,10 @@ std::expected<std::vector<UnitProperty>, Refusal> annotated_properties(
     const auto* allowed = std::ranges::find(kAllowed, std::string_view(name), &Allowed::name);
     if (allowed == std::end(kAllowed)) {
       const std::string_view why = resource_field(name);
-      return refuse(field, fmt::format("a container may not set the property {} of its scope: {}{}allowed are {}",
-                                       shown(key.substr(kAnnotation.size())), why, why.empty() ? "" : "; ",
-                                       allowed_names()));
+      return refuse(
+          field,
+          fmt::format("a container may not set the property {} of its scope: {}{}allowed are {}",
+                      shown(key.substr(kAnnotation.size())), why, why.empty() ? "" : "; ", allowed_names()));
     }
     auto value = value_of(allowed->type, in_seconds, trimmed(raw));
     if (!value)

@@ -144,7 +144,8 @@ sys::Result<sys::Fd> connect_if(const std::string& path) {
 
 // A user in a session's own cgroup may not move a process into one of the manager's: the cgroup above both is root's
 // (cgroup-v2.rst, "Delegation Containment"). The manager may.
-std::optional<plan::AttachToScope> attached_by_manager(const Container& container, const plan::HostFacts& facts,
+std::optional<plan::AttachToScope> attached_by_manager(const Container& container,
+                                                       const plan::HostFacts& facts,
                                                        const std::string& cgroup) {
   const auto scope = scope_of(container.state);
   if (!scope || !scope->user || facts.privileged || cgroup != container.state.cgroup) return {};

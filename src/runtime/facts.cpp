@@ -98,7 +98,8 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
     cgroup.own = parse_own_cgroup(text);
   }
   if (!facts.privileged) {
-    if ((cgroup.own.empty() || cgroup.own.starts_with("/..")) && facts.systemd.control_group.empty()) return {};
+    if ((cgroup.own.empty() || cgroup.own.starts_with("/..")) && facts.systemd.control_group.empty())
+      return {};
     cgroup.parent = cgroup.own;
   }
   // Scopes are made by the manager, in its own cgroup.

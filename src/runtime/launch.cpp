@@ -130,10 +130,10 @@ sys::Result<> Launch::check_cgroup() const {
   if (!inside || inside->empty()) return {};
   if (options_.systemd_cgroup) {
     const std::string unit = state_.cgroup.substr(state_.cgroup.rfind('/') + 1);
-    return sys::fail_because(systemd_words(
-        {"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
-         fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
-        facts_.systemd.user, unit));
+    return sys::fail_because(
+        systemd_words({"StartTransientUnit", "org.freedesktop.systemd1.UnitExists",
+                       fmt::format("its cgroup {} holds {} processes", state_.cgroup, inside->size())},
+                      facts_.systemd.user, unit));
   }
   return sys::fail_because(
       fmt::format("linux.cgroupsPath: the cgroup {} is there already and holds {} processes", state_.cgroup,

@@ -26,7 +26,9 @@ namespace {
 constexpr char kProgram[] = "cloche-systemd", kVariable[] = "CLOCHE_SYSTEMD";
 constexpr size_t kLongestAnswer = 65536;
 
-bool executable(const std::string& path) { return sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0; }
+bool executable(const std::string& path) {
+  return sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0;
+}
 
 std::optional<std::string> beside_this_program() {
   const auto self = sys::read_link(AT_FDCWD, "/proc/self/exe");
@@ -41,7 +43,8 @@ std::optional<std::string> beside_this_program() {
 std::vector<std::string> environment() {
   std::vector<std::string> kept{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   for (const char* name : {"DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"})
-    if (const char* value = ::getenv(name); value != nullptr) kept.push_back(fmt::format("{}={}", name, value));
+    if (const char* value = ::getenv(name); value != nullptr)
+      kept.push_back(fmt::format("{}={}", name, value));
   return kept;
 }
 
@@ -117,11 +120,12 @@ sys::Result<> find_systemd_helper() {
     return sys::fail_because(fmt::format("{}={}: there is no such program", kVariable, named));
   }
   auto path = beside_this_program();
-  if (!path && executable(std::string(CLOCHE_LIBEXEC "/") + kProgram)) path = std::string(CLOCHE_LIBEXEC "/") + kProgram;
+  if (!path && executable(std::string(CLOCHE_LIBEXEC "/") + kProgram))
+    path = std::string(CLOCHE_LIBEXEC "/") + kProgram;
   if (!path)
     return sys::fail_because(
-        fmt::format("systemd's cgroup driver needs the program {}, which is neither beside this one nor in " CLOCHE_LIBEXEC
-                    " ({} can name it)",
+        fmt::format("systemd's cgroup driver needs the program {}, which is neither beside this one nor "
+                    "in " CLOCHE_LIBEXEC " ({} can name it)",
                     kProgram, kVariable));
   ::setenv(kVariable, path->c_str(), 1);
   return {};
@@ -133,7 +137,8 @@ sys::Result<plan::SystemdFacts> systemd_manager(bool user) {
   // "252.38-1~deb12u1"
   std::from_chars(text.data(), text.data() + text.size(), facts.version);
   const size_t line = text.find('\n');
-  if (line != std::string::npos) facts.control_group = text.substr(line + 1, text.find('\n', line + 1) - line - 1);
+  if (line != std::string::npos)
+    facts.control_group = text.substr(line + 1, text.find('\n', line + 1) - line - 1);
   if (facts.control_group.empty()) facts.control_group = "/";
   return facts;
 }
@@ -147,10 +152,11 @@ sys::Result<> start_scope(const plan::StartScope& scope, pid_t pid) {
   const std::string is_in = parse_own_cgroup(text);
   if (!is_in.empty() && scope.cgroup.ends_with(is_in) && is_in.ends_with("/" + scope.unit)) return {};
   (void)stop_scope(scope.cgroup, scope.user);
-  return sys::fail_because(fmt::format(
-      "systemd has started {}, but the process is in the cgroup {}, not in {}: the caller sees other pids or another "
-      "cgroup tree than systemd does",
-      scope.unit, is_in, scope.cgroup));
+  return sys::fail_because(
+      fmt::format("systemd has started {}, but the process is in the cgroup {}, not in {}: the caller sees "
+                  "other pids or another "
+                  "cgroup tree than systemd does",
+                  scope.unit, is_in, scope.cgroup));
 }
 
 sys::Result<> set_scope_properties(const std::string& unit, bool user,
@@ -163,8 +169,8 @@ sys::Result<> set_scope_properties(const std::string& unit, bool user,
 }
 
 sys::Result<> attach_to_scope(const plan::AttachToScope& scope, pid_t pid) {
-  CLOCHE_TRY(request(words_for(scope.user, {"attach", scope.unit, fmt::format("{}", pid)}), "attach", scope.user,
-                     scope.unit));
+  CLOCHE_TRY(request(words_for(scope.user, {"attach", scope.unit, fmt::format("{}", pid)}), "attach",
+                     scope.user, scope.unit));
   return {};
 }
 

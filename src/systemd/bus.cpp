@@ -23,7 +23,8 @@ uint64_t now() {
 std::string private_socket(bool user) {
   if (!user) return "/run/systemd/private";
   const char* runtime = getenv("XDG_RUNTIME_DIR");
-  return (runtime != nullptr ? std::string(runtime) : "/run/user/" + std::to_string(geteuid())) + "/systemd/private";
+  return (runtime != nullptr ? std::string(runtime) : "/run/user/" + std::to_string(geteuid())) +
+         "/systemd/private";
 }
 
 struct FreeError {
@@ -57,15 +58,24 @@ Answer<std::unique_ptr<sd_bus, Unref>> Bus::connect(bool user, bool& direct) {
   const char* system = getenv("DBUS_SYSTEM_BUS_ADDRESS");
   const char* address = user ? session : system;
   const std::string bus_name = user ? "the user bus" : "the system bus";
-  return std::unexpected(Refused{"connect to " + (address != nullptr ? bus_name + " at " + address : bus_name),
-                                 strerrorname_np(-opened), strerror(-opened)});
+  return std::unexpected(
+      Refused{"connect to " + (address != nullptr ? bus_name + " at " + address : bus_name),
+              strerrorname_np(-opened), strerror(-opened)});
 }
 
 Answer<Bus> Bus::open(bool user, unsigned seconds) {
   bool direct = false;
   auto bus = connect(user, direct);
   if (!bus) return std::unexpected(std::move(bus).error());
-  return Bus(*std::move(bus), direct, now() + seconds * kSecond);
+  Bus opened(*std::move(bus), direct, now() + seconds * kSecond);
+  // A systemd that hangs takes the connection and says nothing: sd-bus itself would wait 90 seconds for its greeting.
+  while (sd_bus_is_ready(opened.bus_.get()) == 0) {
+    if (now() >= opened.deadline_) return std::unexpected(opened.failed("connect", ETIMEDOUT));
+    int done = sd_bus_process(opened.bus_.get(), nullptr);
+    if (done == 0) done = sd_bus_wait(opened.bus_.get(), opened.left());
+    if (done < 0 && done != -EINTR) return std::unexpected(opened.failed("connect", done));
+  }
+  return opened;
 }
 
 uint64_t Bus::left() const {
@@ -75,7 +85,8 @@ uint64_t Bus::left() const {
 
 Answer<Message> Bus::method(const char* member) {
   sd_bus_message* raw = nullptr;
-  const int made = sd_bus_message_new_method_call(bus_.get(), &raw, direct_ ? nullptr : kService, kObject, kManager, member);
+  const int made = sd_bus_message_new_method_call(bus_.get(), &raw, direct_ ? nullptr : kService, kObject,
+                                                  kManager, member);
   if (made < 0) return std::unexpected(failed(member, made));
   return Message(raw);
 }
@@ -91,15 +102,16 @@ Answer<Message> Bus::call(Message request) {
   if (called == -ETIMEDOUT || name == SD_BUS_ERROR_NO_REPLY || name == SD_BUS_ERROR_TIMEOUT)
     return std::unexpected(failed(member, ETIMEDOUT));
   if (name.empty()) return std::unexpected(failed(member, called));
-  return std::unexpected(Refused{member, name, refusal.error.message != nullptr ? refusal.error.message : ""});
+  return std::unexpected(
+      Refused{member, name, refusal.error.message != nullptr ? refusal.error.message : ""});
 }
 
 Answer<std::string> Bus::property(const std::string& path, const char* interface, const char* member) {
   FreeError refusal;
   char* raw = nullptr;
   sd_bus_set_method_call_timeout(bus_.get(), left());
-  const int read = sd_bus_get_property_string(bus_.get(), direct_ ? nullptr : kService, path.c_str(), interface, member,
-                                              &refusal.error, &raw);
+  const int read = sd_bus_get_property_string(bus_.get(), direct_ ? nullptr : kService, path.c_str(),
+                                              interface, member, &refusal.error, &raw);
   const std::unique_ptr<char, decltype(&free)> text(raw, free);
   if (read >= 0) return std::string(text.get());
   if (read == -ETIMEDOUT || refusal.error.name == nullptr) return std::unexpected(failed(member, read));
@@ -118,8 +130,8 @@ int Bus::note_job(sd_bus_message* message, void* ended, sd_bus_error*) {
 
 Answer<> Bus::watch_jobs() {
   sd_bus_slot* raw = nullptr;
-  const int matched = sd_bus_match_signal(bus_.get(), &raw, direct_ ? nullptr : kService, kObject, kManager, "JobRemoved",
-                                          note_job, ended_.get());
+  const int matched = sd_bus_match_signal(bus_.get(), &raw, direct_ ? nullptr : kService, kObject, kManager,
+                                          "JobRemoved", note_job, ended_.get());
   if (matched < 0) return std::unexpected(failed("watch for JobRemoved", matched));
   slot_.reset(raw);
   // Without a subscriber systemd sends no signals; on its own socket everybody is one.

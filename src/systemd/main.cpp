@@ -77,7 +77,8 @@ int main_of(Words words) {
   while (!words.empty() && words[0].starts_with("--")) {
     if (words[0] == "--user") {
       user = true;
-    } else if (const auto value = words[0] == "--seconds" && words.size() > 1 ? number(words[1]) : std::nullopt) {
+    } else if (const auto value =
+                   words[0] == "--seconds" && words.size() > 1 ? number(words[1]) : std::nullopt) {
       seconds = *value;
       words.erase(words.begin());
     } else {
@@ -96,6 +97,7 @@ int main_of(Words words) {
 
 int main(int argc, char** argv) {
   const int status = cloche::systemd::main_of({argv + std::min(argc, 1), argv + argc});
-  if (status == cloche::systemd::kUsage) std::fputs("cloche-systemd: is run by cloche-runtime (docs/systemd.md)\n", stderr);
+  if (status == cloche::systemd::kUsage)
+    std::fputs("cloche-systemd: is run by cloche-runtime (docs/systemd.md)\n", stderr);
   return status;
 }

@@ -7,7 +7,8 @@
 namespace cloche::systemd {
 namespace {
 
-constexpr char kNoUnit[] = "org.freedesktop.systemd1.NoSuchUnit", kExists[] = "org.freedesktop.systemd1.UnitExists";
+constexpr char kNoUnit[] = "org.freedesktop.systemd1.NoSuchUnit",
+               kExists[] = "org.freedesktop.systemd1.UnitExists";
 
 #define CLOCHE_SAID(name, expr) \
   auto name = (expr);           \
@@ -31,7 +32,8 @@ int append_value(sd_bus_message* m, const Property& p) {
   const std::vector<uint8_t> bits = bitmap(p.value);
   if (bits.empty()) return -EINVAL;
   if (const int opened = sd_bus_message_open_container(m, 'v', "ay"); opened < 0) return opened;
-  if (const int added = sd_bus_message_append_array(m, 'y', bits.data(), bits.size()); added < 0) return added;
+  if (const int added = sd_bus_message_append_array(m, 'y', bits.data(), bits.size()); added < 0)
+    return added;
   return sd_bus_message_close_container(m);
 }
 
@@ -47,7 +49,8 @@ Answer<> append(Bus& bus, const Message& m, const std::vector<Property>& propert
   int done = sd_bus_message_open_container(m.get(), 'a', "(sv)");
   for (const Property& property : properties) {
     if (done >= 0) done = append_property(m.get(), property);
-    if (done < 0) return std::unexpected(bus.failed("property " + property.name + "=" + property.value, done));
+    if (done < 0)
+      return std::unexpected(bus.failed("property " + property.name + "=" + property.value, done));
   }
   if (done >= 0 && pid != nullptr) done = sd_bus_message_append(m.get(), "(sv)", "PIDs", "au", 1, *pid);
   if (done >= 0) done = sd_bus_message_close_container(m.get());
@@ -70,7 +73,8 @@ Answer<Message> on_unit(Bus& bus, const char* member, const std::string& unit, c
   return bus.call(*std::move(request));
 }
 
-Answer<std::string> start(Bus& bus, const std::string& unit, uint32_t pid, const std::vector<Property>& properties) {
+Answer<std::string> start(Bus& bus, const std::string& unit, uint32_t pid,
+                          const std::vector<Property>& properties) {
   CLOCHE_SAID(request, bus.method("StartTransientUnit"));
   // "fail": beside a job that somebody else has queued for a unit of this name, ours is refused.
   if (const int named = sd_bus_message_append(request->get(), "ss", unit.c_str(), "fail"); named < 0)
@@ -123,10 +127,12 @@ Answer<Manager> manager(Bus& bus) {
   return Manager{*std::move(version), *std::move(group)};
 }
 
-Answer<> start_scope(Bus& bus, const std::string& unit, uint32_t pid, const std::vector<Property>& properties) {
+Answer<> start_scope(Bus& bus, const std::string& unit, uint32_t pid,
+                     const std::vector<Property>& properties) {
   CLOCHE_SAID(watching, bus.watch_jobs());
   auto job = start(bus, unit, pid, properties);
-  if (!job && job.error().name == kExists && forget_failed(bus, unit)) job = start(bus, unit, pid, properties);
+  if (!job && job.error().name == kExists && forget_failed(bus, unit))
+    job = start(bus, unit, pid, properties);
   if (!job && job.error().name == "timeout") (void)on_unit(bus, "StopUnit", unit, "replace");
   if (!job) return std::unexpected(std::move(job).error());
   auto done = bus.await_job(*job);

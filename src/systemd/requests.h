@@ -15,7 +15,8 @@ Answer<Manager> manager(Bus& bus);
 
 // A new scope that holds `pid`; done when its job is. When it fails, no unit of ours is left. A unit of that name that
 // has failed and holds nothing is forgotten first.
-Answer<> start_scope(Bus& bus, const std::string& unit, uint32_t pid, const std::vector<Property>& properties);
+Answer<> start_scope(Bus& bus, const std::string& unit, uint32_t pid,
+                     const std::vector<Property>& properties);
 // Properties until the next boot, SetUnitProperties.
 Answer<> set_properties(Bus& bus, const std::string& unit, const std::vector<Property>& properties);
 Answer<> attach(Bus& bus, const std::string& unit, uint32_t pid);

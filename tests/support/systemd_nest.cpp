@@ -75,7 +75,8 @@ SystemdNest::~SystemdNest() {
 
 std::vector<std::string> SystemdNest::inside(const std::vector<std::string>& argv,
                                              const std::vector<std::string>& environment) const {
-  std::vector<std::string> all{"nsenter", "-t", fmt::format("{}", pid_), "-m", "-p", "-u", "-i", "-C", "env", "-i"};
+  std::vector<std::string> all{"nsenter", "-t", fmt::format("{}", pid_), "-m", "-p", "-u", "-i", "-C",
+                               "env",     "-i"};
   all.push_back(fmt::format("PATH={}", std::getenv("PATH")));
   all.push_back(std::string(kMarkerVariable) + "=" + marker());
   all.insert(all.end(), environment.begin(), environment.end());
@@ -90,16 +91,17 @@ std::string SystemdNest::property(const std::string& unit, const std::string& na
 }
 
 std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
-  const Outcome started = shell(fmt::format(
-      "mkdir -p /run/user/{0} && chmod 700 /run/user/{0} && chown {0}:{1} /run/user/{0} && systemctl start user@{0}.service",
-      uid, gid));
+  const Outcome started =
+      shell(fmt::format("mkdir -p /run/user/{0} && chmod 700 /run/user/{0} && chown {0}:{1} /run/user/{0} && "
+                        "systemctl start user@{0}.service",
+                        uid, gid));
   return started.ok() ? "" : started.describe() + slurp(directory_ + "/console");
 }
 
 Outcome SystemdNest::user_shell(uid_t uid, gid_t gid, const std::string& script) const {
   return test::run(
-      {.argv = inside({"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid), "--clear-groups",
-                       "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
+      {.argv = inside({"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid),
+                       "--clear-groups", "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
                       {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
 }
 

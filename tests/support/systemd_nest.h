@@ -28,7 +28,9 @@ class SystemdNest {
   // The command line inside; `environment` is all it has beside PATH.
   [[nodiscard]] std::vector<std::string> inside(const std::vector<std::string>& argv,
                                                 const std::vector<std::string>& environment = {}) const;
-  [[nodiscard]] Outcome run(const std::vector<std::string>& argv) const { return test::run({.argv = inside(argv)}); }
+  [[nodiscard]] Outcome run(const std::vector<std::string>& argv) const {
+    return test::run({.argv = inside(argv)});
+  }
   [[nodiscard]] Outcome shell(const std::string& script) const { return run({"sh", "-c", script}); }
   // `systemctl show -P NAME UNIT`, without its last newline.
   [[nodiscard]] std::string property(const std::string& unit, const std::string& name) const;

@@ -1,10 +1,11 @@
 // systemd's cgroup driver, planned: names, properties, annotations, the order of steps.
+#include "plan/scope.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "plan/explain.h"
+#include "plan/catalog.h"
 #include "plan/planner.h"
-#include "plan/scope.h"
 #include "plan/undo.h"
 #include "plan_hosts.h"
 
@@ -112,9 +113,9 @@ TEST(ScopeAnnotations, AValueOfAnotherTypeIsRefused) {
 
 // CVE-2024-3154: through an annotation the host's systemd was made to run a command.
 TEST(ScopeAnnotations, OnlyHarmlessPropertiesAreTaken) {
-  for (const char* name : {"ExecStart", "ExecStopPost", "ExecStop", "Wants", "Requires", "After", "OnFailure", "KillMode",
-                           "SendSIGKILL", "Slice", "Delegate", "User", "PIDs", "BPFProgram", "Controller", "",
-                           "timeoutstopusec"})
+  for (const char* name : {"ExecStart", "ExecStopPost", "ExecStop", "Wants", "Requires", "After", "OnFailure",
+                           "KillMode", "SendSIGKILL", "Slice", "Delegate", "User", "PIDs", "BPFProgram",
+                           "Controller", "", "timeoutstopusec"})
     EXPECT_THAT(annotated(name, "'x'"),
                 AllOf(HasSubstr("annotations.org.systemd.property."), HasSubstr("may not set the property")))
         << name;
@@ -180,7 +181,8 @@ TEST(ScopePlan, AUsersScopeIsInTheUsersManager) {
   request.spec.linux_->namespaces.push_back({"user", ""});
   request.spec.linux_->uidMappings = request.spec.linux_->gidMappings = {{0, 1000, 1}};
   HostFacts host = test::user_host();
-  host.systemd = {.user = true, .version = 252, .control_group = "/user.slice/user-1000.slice/user@1000.service"};
+  host.systemd = {
+      .user = true, .version = 252, .control_group = "/user.slice/user-1000.slice/user@1000.service"};
   host.cgroup.parent = host.systemd.control_group;
   host.cgroup.controllers = {"memory", "pids"};
   const auto plan = make_plan(request, host);
@@ -206,7 +208,11 @@ TEST(ScopePlan, AnAnnotationReplacesTheDefault) {
   ASSERT_TRUE(plan) << plan.error().sentence;
   int found = 0;
   for (const auto& property : scope_of(*plan)->properties)
-    if (property.name == "Description") ++found, EXPECT_EQ(property.value, "mine");
+    if (property.name == "Description" && property.value == "mine") ++found;
+  EXPECT_EQ(found, 1);
+  found = 0;
+  for (const auto& property : scope_of(*plan)->properties)
+    if (property.name == "Description") ++found;
   EXPECT_EQ(found, 1);
 }
 

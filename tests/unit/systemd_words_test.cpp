@@ -18,7 +18,8 @@ TEST(SystemdWords, ARefusalNamesTheCallTheMessageAndTheError) {
   EXPECT_THAT(said("org.freedesktop.DBus.Error.AccessDenied", "Rejected send message"),
               AllOf(HasSubstr("StartTransientUnit for cloche-box.scope"), HasSubstr("Rejected send message"),
                     HasSubstr("AccessDenied"), HasSubstr("policy")));
-  EXPECT_THAT(said("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "Interactive authentication required."),
+  EXPECT_THAT(said("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+                   "Interactive authentication required."),
               AllOf(HasSubstr("polkit"), HasSubstr("manage-units")));
   EXPECT_THAT(said("org.freedesktop.systemd1.UnitExists", "Unit cloche-box.scope was already loaded"),
               AllOf(HasSubstr("systemctl stop cloche-box.scope"), HasSubstr("another id")));

@@ -23,7 +23,7 @@ class VmSystemd : public RuntimeTest {
  protected:
   void SetUp() override {
     CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
-    CLOCHE_NEEDS(needs::program("/lib/systemd/systemd"));
+    CLOCHE_NEEDS(needs::program("systemctl"));
     RuntimeTest::SetUp();
     nest_.emplace(scratch() + "/nest");
     ASSERT_EQ(nest_->problem(), "");
@@ -43,7 +43,8 @@ class VmSystemd : public RuntimeTest {
     return box;
   }
   std::string words(const std::string& more) {
-    return fmt::format("{} --root {}/nest/state --systemd-cgroup {}", program("cloche-runtime"), scratch(), more);
+    return fmt::format("{} --root {}/nest/state --systemd-cgroup {}", program("cloche-runtime"), scratch(),
+                       more);
   }
   std::string file(const std::string& name) {
     std::ifstream in(nest_->cgroup() + "/system.slice/" + kUnit + "/" + name);
@@ -69,8 +70,8 @@ TEST_F(VmSystemd, LimitsArePropertiesAndOutliveADaemonReload) {
   cpu.cpus = "1";
   box.config.linux_->resources->hugepageLimits = {{.pageSize = "2MB", .limit = 0}};
   box.write();
-  const Outcome started = nest_->shell(
-      words("run --detach --bundle " + box.path() + " box </dev/null >/tmp/out 2>&1; s=$?; cat /tmp/out; exit $s"));
+  const Outcome started = nest_->shell(words("run --detach --bundle " + box.path() +
+                                             " box </dev/null >/tmp/out 2>&1; s=$?; cat /tmp/out; exit $s"));
   ASSERT_TRUE(started.ok()) << started.describe();
   for (const char* when : {"at first", "after daemon-reload"}) {
     EXPECT_EQ(nest_->property(kUnit, "MemoryMax"), "67108864") << when;
@@ -93,7 +94,8 @@ TEST_F(VmSystemd, LimitsArePropertiesAndOutliveADaemonReload) {
 TEST_F(VmSystemd, AUsersContainerIsAScopeOfTheUsersManager) {
   const TestUser& user = TestUser::get();
   ASSERT_EQ(nest_->start_user_manager(user.uid(), user.gid()), "");
-  auto box = limited({"sh", "-c", "busybox tail /dev/zero; echo status $?; busybox cat /sys/fs/cgroup/pids.max"});
+  auto box =
+      limited({"sh", "-c", "busybox tail /dev/zero; echo status $?; busybox cat /sys/fs/cgroup/pids.max"});
   auto limits = box.config.linux_->resources;
   auto args = box.config.process->args;
   box.config = spec::default_rootless_spec(user.uid(), user.gid());
@@ -102,10 +104,10 @@ TEST_F(VmSystemd, AUsersContainerIsAScopeOfTheUsersManager) {
   box.config.linux_->resources = limits;
   box.write();
   shell(fmt::format("chown -Rh {}:{} {}", user.uid(), user.gid(), box.path()));
-  const Outcome outcome = nest_->user_shell(
-      user.uid(), user.gid(),
-      fmt::format("{} --root /run/user/{}/state --systemd-cgroup run --bundle {} box", program("cloche-runtime"),
-                  user.uid(), box.path()));
+  const Outcome outcome =
+      nest_->user_shell(user.uid(), user.gid(),
+                        fmt::format("{} --root /run/user/{}/state --systemd-cgroup run --bundle {} box",
+                                    program("cloche-runtime"), user.uid(), box.path()));
   EXPECT_EQ(counter(outcome.out, "status"), 137) << outcome.describe();
   EXPECT_THAT(outcome.out, HasSubstr("\n20\n")) << outcome.describe();
 }
