@@ -100,6 +100,7 @@ struct ProcessWish {
   bool default_seccomp = false, init = false;
   uint32_t preserve_fds = 0;
   bool set_groups = true;
+  bool joining = false;  // one more process in a container that is there
 };
 Planned check_process(const Builder& b, const ProcessWish& wish);
 Planned plan_process_setup(Builder& b, const ProcessWish& wish);   // session to find-command

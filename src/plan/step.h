@@ -332,8 +332,9 @@ struct LoadSeccomp {
 BOOST_DESCRIBE_STRUCT(LoadSeccomp, (), (profile, filter))
 struct ChangeDirectory {
   std::string path;
+  bool make = true;
 };
-BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path))
+BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path, make))
 // Every descriptor from 3 + `preserve` on is closed by the exec.
 struct CloseDescriptors {
   uint32_t preserve = 0;
