@@ -110,6 +110,7 @@ struct ProcessWish {
   bool default_seccomp = false, init = false;
   uint32_t preserve_fds = 0;
   bool set_groups = true;
+  bool joining = false;  // one more process in a container that is there
 };
 Planned check_process(const Builder& b, const ProcessWish& wish);
 void plan_listener(Builder& b, const ProcessWish& wish);           // before the clone

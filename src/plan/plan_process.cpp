@@ -358,7 +358,8 @@ Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
       p.capabilities ? b.why(wish.field + ".capabilities") : Builder::standard("no capability was asked for");
   b.container("bounding-set", std::move(bound), caps_why);
   // As the container's root: images name working directories that their user may not enter by itself.
-  b.container("cwd", ChangeDirectory{absolute_in_container(p.cwd)}, b.why(wish.field + ".cwd"));
+  b.container("cwd", ChangeDirectory{absolute_in_container(p.cwd), !wish.joining},
+              b.why(wish.field + ".cwd"));
   // Without no_new_privs the kernel loads a filter only from a holder of CAP_SYS_ADMIN (seccomp(2)): before
   // the rights go. With it, as late as can be, so that the filter need not allow what set-up does.
   if (!p.noNewPrivileges) plan_seccomp(b, wish);

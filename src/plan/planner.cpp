@@ -185,7 +185,8 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
                          .seccomp = wanted.seccomp,
                          .default_seccomp = wanted.default_seccomp,
                          .preserve_fds = wanted.preserve_fds,
-                         .set_groups = !wanted.setgroups_denied};
+                         .set_groups = !wanted.setgroups_denied,
+                         .joining = true};
   if (auto checked = check_process(b, wish); !checked) return std::unexpected(std::move(checked).error());
   if (wanted.setgroups_denied && !wanted.process.user.additionalGids.empty())
     return refuse("process.user.additionalGids",

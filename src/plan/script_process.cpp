@@ -306,7 +306,7 @@ void ScriptWriter::emit(const ChangeDirectory& a) {
   directory_ = a.path;
   if (bundle_) return line("# with env, in the last command; as the command's user");
   const std::string path = shell_word(a.path);
-  line(fmt::format("[ -d {0} ] || mkdir -p -- {0}", path));
+  if (a.make) line(fmt::format("[ -d {0} ] || mkdir -p -- {0}", path));
   line(fmt::format("cd -- {}", path));
 }
 

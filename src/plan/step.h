@@ -395,8 +395,9 @@ struct LoadSeccomp {
 BOOST_DESCRIBE_STRUCT(LoadSeccomp, (), (profile, filter))
 struct ChangeDirectory {
   std::string path;
+  bool make = true;
 };
-BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path))
+BOOST_DESCRIBE_STRUCT(ChangeDirectory, (), (path, make))
 // The connection over which the step that loads the filter sends its listener (seccomp_unotify(2)) and the container
 // process state (runtime-spec, config-linux.md). Before the clone: the path is the host's. With `by_start` the socket
 // only has to be there, and `start` connects: an agent is not kept waiting by a container that is not started.

@@ -180,7 +180,7 @@ sys::Result<> ContainerSide::act(const plan::LoadSeccomp& step) {
   return kernel::load_seccomp(*prepared_.filter);
 }
 
-// A working directory that is not there is made, as every runtime does. getcwd(2) answers "(unreachable)/..." for
+// At a container's start a working directory that is not there is made, as every runtime does. getcwd(2) answers "(unreachable)/..." for
 // a directory outside the root: a descriptor that leaked in would show itself so (CVE-2024-21626).
 sys::Result<> ContainerSide::act(const plan::ChangeDirectory& step) {
   const auto enter = [&]() -> sys::Result<> {
@@ -189,7 +189,7 @@ sys::Result<> ContainerSide::act(const plan::ChangeDirectory& step) {
     return sys::fail(static_cast<int>(-raw), fmt::format("chdir({})", sys::quoted(step.path)));
   };
   auto entered = enter();
-  if (!entered && entered.error().code == ENOENT) {
+  if (!entered && step.make && entered.error().code == ENOENT) {
     CLOCHE_TRY_ASSIGN(slash, sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
     if (sys::make_directory_in_root(slash, step.path, 0755)) entered = enter();
   }

@@ -61,7 +61,8 @@ Diagnosis about_directory(const plan::ChangeDirectory& step, int code) {
   if (code == ENOTDIR)
     return {fmt::format("{} is a file inside the container, not a directory", step.path), "name a directory"};
   if (code == ENOENT)
-    return {fmt::format("there is no {} inside the container, and it could not be made", step.path),
+    return {fmt::format("there is no {} inside the container{}", step.path,
+                        step.make ? ", and it could not be made" : ""),
             "name a directory that is there (-w)"};
   if (code == EACCES)
     return {
