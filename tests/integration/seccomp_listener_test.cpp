@@ -59,7 +59,7 @@ TEST_F(SeccompListener, TheStateIsThatOfTheSpecification) {
   EXPECT_EQ(member(state, ".ociVersion"), "1.2.0");
   EXPECT_EQ(member(state, ".fds | join(\" \")"), "seccompFd");
   EXPECT_EQ(member(state, ".pid"), pid);
-  EXPECT_EQ(member(state, ".metadata"), "some \"opaque\" words");
+  EXPECT_EQ(member(state, ".metadata"), box.config.linux_->seccomp->listenerMetadata);
   EXPECT_EQ(member(state, ".state | .id, .status, .pid, .bundle, .annotations.key"),
             "box\ncreated\n" + pid + "\n" + box.path() + "\nvalue");
   EXPECT_EQ(agent.listeners(), 1);
