@@ -78,6 +78,8 @@ void plan_uts_network_sysctl(Builder& b);  // hostname, domainname, loopback, sy
 
 // plan_cgroup.cpp
 Planned plan_cgroup(Builder& b);
+// Other limits and device rules for a cgroup that is there.
+Planned plan_cgroup_update(Builder& b, const CgroupNow& now);
 
 // plan_mounts.cpp: `open` collects the host side's part before the clone, `idmap` after it.
 struct MountPlan {

@@ -56,7 +56,9 @@ inline Check must_be_absolute(const std::string& path, const std::string& value)
 Check check_process(const Process& process, const std::string& path, Warnings& warnings);
 Check check_linux(const Spec& spec, Warnings& warnings);
 Check check_namespaces(const Spec& spec);
-Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings);
+// `change`: what is not named keeps its value, which is not known here.
+Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings,
+                      bool change = false);
 Check check_seccomp(const Seccomp& seccomp, const std::string& path, Warnings& warnings);
 
 }  // namespace cloche::spec
