@@ -15,6 +15,10 @@ int perform_kill(const Invocation& invocation, RuntimeLog& log);
 int perform_delete(const Invocation& invocation, RuntimeLog& log);
 int perform_pause(const Invocation& invocation, RuntimeLog& log);
 int perform_resume(const Invocation& invocation, RuntimeLog& log);
+// runtime_update.cpp
+int perform_update(const Invocation& invocation, RuntimeLog& log);
+// runtime_events.cpp
+int perform_events(const Invocation& invocation, RuntimeLog& log);
 // runtime_exec.cpp
 int perform_exec(const Invocation& invocation, RuntimeLog& log);
 // runtime_show.cpp

@@ -42,6 +42,8 @@ class FlagValues {
   // The last value, or "".
   [[nodiscard]] std::string text(std::string_view name) const;
   [[nodiscard]] bool given(std::string_view name) const { return values_.contains(name); }
+  // How many different flags were given.
+  [[nodiscard]] size_t count() const { return values_.size(); }
   [[nodiscard]] std::vector<std::string> all(std::string_view name) const;
   void add(std::string_view name, std::string value) { values_[name].push_back(std::move(value)); }
 

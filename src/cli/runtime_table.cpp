@@ -63,6 +63,32 @@ constexpr Flag kSpec[] = {
 
 constexpr Flag kExplain[] = {{"bundle", 'b', "DIR", "explains what create would do with this bundle"},
                              {"format", 'f', "FORMAT", "text (default), json or script"}};
+constexpr Flag kUpdate[] = {
+    {"resources", 'r', "FILE", "linux.resources as JSON; - is standard input"},
+    {"memory", 0, "SIZE", "memory: 256M, -1 is unlimited"},
+    {"memory-reservation", 0, "SIZE", "memory that is left to it while others have some"},
+    {"memory-swap", 0, "SIZE", "memory and swap together"},
+    {"kernel-memory", 0, "SIZE", "cgroup v1 only: refused without --memory, else left out"},
+    {"kernel-memory-tcp", 0, "SIZE", "cgroup v1 only: refused"},
+    {"cpu-period", 0, "US", "the period that a quota is for"},
+    {"cpu-quota", 0, "US", "CPU time in a period, -1 is unlimited"},
+    {"cpu-burst", 0, "US", "CPU time that may be saved up for one period"},
+    {"cpu-share", 0, "N", "share of CPU time, 2 to 262144 (1024 is usual)"},
+    {"cpu-rt-period", 0, "US", "cgroup v1 only: refused"},
+    {"cpu-rt-runtime", 0, "US", "cgroup v1 only: refused"},
+    {"cpu-idle", 0, "0|1", "1: runs only when nothing else wants to"},
+    {"cpuset-cpus", 0, "LIST", "CPUs: 0-3,7"},
+    {"cpuset-mems", 0, "LIST", "NUMA nodes"},
+    {"pids-limit", 0, "N", "processes and threads, -1 is unlimited"},
+    {"blkio-weight", 0, "N", "share of disk time, 10 to 1000"},
+    {"l3-cache-schema", 0, "TEXT", "Intel RDT: refused"},
+    {"mem-bw-schema", 0, "TEXT", "Intel RDT: refused"},
+};
+
+constexpr Flag kEvents[] = {
+    {"stats", 0, {}, "prints once what the container has used"},
+    {"interval", 0, "TIME", "time between two statistics: 5s (default), 500ms"},
+};
 
 constexpr size_t kAny = ~size_t{0};
 constexpr RuntimeCommand kCommands[] = {
@@ -73,6 +99,9 @@ constexpr RuntimeCommand kCommands[] = {
      perform_exec},
     {"kill", "ID [SIGNAL]", "sends a signal to the container's first process (default: TERM)", kKill, 1, 2,
      false, perform_kill},
+    {"update", "ID", "changes a container's limits", kUpdate, 1, 1, false, perform_update},
+    {"events", "ID", "tells what happens in a container as JSON lines, until it ends", kEvents, 1, 1, false,
+     perform_events},
     {"delete", "ID", "removes what is left of a container", kDelete, 1, 1, false, perform_delete},
     {"state", "ID", "prints a container's state as JSON", {}, 1, 1, false, perform_state},
     {"list", "", "lists the containers", kList, 0, 0, false, perform_list},

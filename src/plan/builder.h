@@ -81,6 +81,8 @@ void plan_uts_network_sysctl(Builder& b);  // hostname, domainname, loopback, sy
 
 // plan_cgroup.cpp
 Planned plan_cgroup(Builder& b);
+// Other limits and device rules for a cgroup that is there.
+Planned plan_cgroup_update(Builder& b, const CgroupNow& now);
 
 // plan_resctrl.cpp
 Planned plan_resctrl(Builder& b);     // before the clone

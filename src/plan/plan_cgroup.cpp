@@ -180,6 +180,22 @@ Planned check_device_rules(const Builder& b) {
   return {};
 }
 
+// The controllers that these writes need and `given` does not have yet.
+std::expected<Strings, Refusal> controllers_of(const Builder& b, const std::vector<CgroupWrite>& writes,
+                                               const Strings& given) {
+  const auto& cgroup = b.facts.cgroup;
+  Strings controllers;
+  for (const auto& write : writes) {
+    if (write.controller.empty() || std::ranges::find(given, write.controller) != given.end()) continue;
+    if (std::ranges::find(cgroup.controllers, write.controller) == cgroup.controllers.end() ||
+        cgroup.mount.empty())
+      return std::unexpected(no_controller(b, write));
+    if (std::ranges::find(controllers, write.controller) == controllers.end())
+      controllers.push_back(write.controller);
+  }
+  return controllers;
+}
+
 std::string step_id(const std::string& file) {
   std::string id = "cgroup-" + file;
   std::ranges::replace(id, '.', '-');
@@ -222,15 +238,9 @@ Planned plan_cgroup(Builder& b) {
            std::ranges::find(cgroup.controllers, write.controller) == cgroup.controllers.end();
   });
 
-  Strings controllers;
-  for (const auto& write : *writes) {
-    if (write.controller.empty()) continue;
-    if (std::ranges::find(cgroup.controllers, write.controller) == cgroup.controllers.end() ||
-        cgroup.mount.empty())
-      return std::unexpected(no_controller(b, write));
-    if (std::ranges::find(controllers, write.controller) == controllers.end())
-      controllers.push_back(write.controller);
-  }
+  auto needed = controllers_of(b, *writes, {});
+  if (!needed) return std::unexpected(std::move(needed).error());
+  const Strings controllers = *std::move(needed);
 
   if (b.request.systemd_cgroup) return plan_in_scope(b, *writes, controllers);
   const bool can = !cgroup.mount.empty() && cgroup.writable;
@@ -260,6 +270,28 @@ Planned plan_cgroup(Builder& b) {
     b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
   CLOCHE_PLAN(check_device_policy(b, true));
   plan_device_policy(b);
+  return {};
+}
+
+Planned plan_cgroup_update(Builder& b, const CgroupNow& now) {
+  CLOCHE_PLAN(check_device_rules(b));
+  auto writes = convert_resources(b, &now);
+  if (!writes) return std::unexpected(std::move(writes).error());
+  auto missing = controllers_of(b, *writes, now.controllers);
+  if (!missing) return std::unexpected(std::move(missing).error());
+  order_changes(*writes, now);
+  b.cgroup = now.path;
+  if (!missing->empty()) {
+    const auto& cgroup = b.facts.cgroup;
+    const auto parent = below(cgroup.mount, cgroup.parent);
+    b.host("cgroup-controllers",
+           EnableControllers{is_below(now.path, parent) ? parent : cgroup.mount, now.path, *missing},
+           Builder::standard("the limits that follow are theirs"));
+  }
+  for (const auto& write : *writes)
+    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  // Last: it replaces the earlier policy at once, and nothing can fail after it.
+  if (b.os.resources && !b.os.resources->devices.empty()) plan_device_policy(b);
   return {};
 }
 

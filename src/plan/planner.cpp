@@ -221,4 +221,19 @@ std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& wanted, const Hos
   return std::move(b.plan);
 }
 
+std::expected<Plan, Refusal> make_update_plan(const UpdateRequest& wanted, const HostFacts& facts) {
+  Request request;
+  request.id = wanted.id;
+  request.spec.linux_.emplace().resources = wanted.resources;
+  request.provenance = wanted.provenance;
+  Builder b(request, facts);
+  if (auto planned = plan_cgroup_update(b, wanted.now); !planned) {
+    constexpr std::string_view kPrefix = "linux.resources.";
+    Refusal refusal = std::move(planned).error();
+    if (refusal.field.starts_with(kPrefix)) refusal.field.erase(0, kPrefix.size());
+    return std::unexpected(std::move(refusal));
+  }
+  return std::move(b.plan);
+}
+
 }  // namespace cloche::plan

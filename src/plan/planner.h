@@ -71,4 +71,30 @@ struct ExecRequest {
 };
 [[nodiscard]] std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& request, const HostFacts& facts);
 
+// What a running container's cgroup says.
+struct CgroupNow {
+  std::string path;  // absolute
+  Strings controllers;  // cgroup.controllers
+  // File -> what it holds, without its last newline; one that is not there (its controller is not enabled) is absent.
+  std::map<std::string, std::string> values;
+  // Its config limits memory and swap together, so that the one follows from the other.
+  bool swap_total = false;
+};
+// The files that a change of limits depends on: what CgroupNow::values should hold.
+inline constexpr const char* kFilesOfUpdate[] = {
+    "memory.max", "memory.current", "memory.swap.max", "memory.swap.current",
+    "cpu.max",    "cpu.max.burst",  "cpu.idle"};
+
+// Other limits for a container that is there. What `resources` does not name stays as it is.
+struct UpdateRequest {
+  std::string id;
+  spec::Resources resources;
+  CgroupNow now;
+  std::map<std::string, Why> provenance;  // as Request's: "linux.resources.memory.limit" -> its flag
+};
+// The same conversion as for a new container, in an order in which no step is refused for what a later one changes.
+// A refusal's field is one of `resources`: "memory.limit".
+[[nodiscard]] std::expected<Plan, Refusal> make_update_plan(const UpdateRequest& wanted,
+                                                            const HostFacts& facts);
+
 }  // namespace cloche::plan

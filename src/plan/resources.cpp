@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 namespace cloche::plan {
 namespace {
@@ -11,7 +13,7 @@ constexpr const char* kField = "linux.resources";
 
 class Conversion {
  public:
-  explicit Conversion(Builder& b) : b_(b), from_(*b.os.resources) {}
+  Conversion(Builder& b, const CgroupNow* now) : b_(b), from_(*b.os.resources), now_(now) {}
 
   std::expected<std::vector<CgroupWrite>, Refusal> run() {
     CLOCHE_PLAN(memory());
@@ -39,22 +41,65 @@ class Conversion {
     if (limit != 0) write("memory", "memory.max", bytes(limit), "memory.limit");
     if (m.reservation.value_or(0) != 0)
       write("memory", "memory.low", bytes(*m.reservation), "memory.reservation");
-    // In the spec swap is memory and swap together; v2 counts swap alone.
-    if (swap < 0 || (swap > 0 && limit < 0)) {
-      write("memory", "memory.swap.max", bytes(swap), "memory.swap");
-    } else if (swap > 0) {
-      if (limit == 0)
-        return refuse("linux.resources.memory.swap",
-                      "a limit of memory and swap together needs memory.limit too: "
-                      "cgroup v2 limits swap alone, as the difference of the two");
-      if (swap < limit)
-        return refuse("linux.resources.memory.swap",
-                      fmt::format("memory and swap together ({}) cannot be less than "
-                                  "memory.limit ({})",
-                                  swap, limit));
-      write("memory", "memory.swap.max", std::to_string(swap - limit), "memory.swap");
-    }
+    CLOCHE_PLAN(swap != 0 ? swap_of(swap, limit) : swap_that_follows(limit));
+    CLOCHE_PLAN(check_use(limit, swap));
     return memory_of_v1(m, limit);
+  }
+
+  // In the spec swap is memory and swap together; v2 counts swap alone.
+  Planned swap_of(int64_t swap, int64_t limit) {
+    if (swap < 0 || limit < 0) {
+      write("memory", "memory.swap.max", bytes(swap), "memory.swap");
+      return {};
+    }
+    if (limit == 0) limit = number_now("memory.max").value_or(0);
+    if (limit == 0)
+      return refuse("linux.resources.memory.swap",
+                    "a limit of memory and swap together needs memory.limit too: "
+                    "cgroup v2 limits swap alone, as the difference of the two");
+    if (swap < limit)
+      return refuse("linux.resources.memory.swap",
+                    fmt::format("memory and swap together ({}) cannot be less than "
+                                "memory.limit ({})",
+                                swap, limit));
+    write("memory", "memory.swap.max", std::to_string(swap - limit), "memory.swap");
+    return {};
+  }
+
+  // A change of memory alone, where both together were limited: the total stays.
+  Planned swap_that_follows(int64_t limit) {
+    if (now_ == nullptr || !now_->swap_total || limit == 0) return {};
+    const auto memory = number_now("memory.max"), swap = number_now("memory.swap.max");
+    if (!swap) return {};
+    if (limit < 0) {
+      write("memory", "memory.swap.max", "max", "memory.limit");
+      return {};
+    }
+    if (!memory) return {};
+    if (limit > *memory + *swap)
+      return refuse("linux.resources.memory.limit",
+                    fmt::format("{} is above the limit of memory and swap together, which is {}: "
+                                "change memory.swap too",
+                                limit, *memory + *swap));
+    write("memory", "memory.swap.max", std::to_string(*memory + *swap - limit), "memory.limit");
+    return {};
+  }
+
+  // checkBeforeUpdate: what is in use is not taken away.
+  Planned check_use(int64_t limit, int64_t swap) {
+    if (now_ == nullptr || !from_.memory->checkBeforeUpdate.value_or(false)) return {};
+    const int64_t memory = number_now("memory.current").value_or(0);
+    if (limit > 0 && limit < memory)
+      return refuse(
+          "linux.resources.memory.limit",
+          fmt::format("{} is below the {} bytes in use, and memory.checkBeforeUpdate is set", limit, memory));
+    const int64_t both = memory + number_now("memory.swap.current").value_or(0);
+    if (swap > 0 && swap < both)
+      return refuse("linux.resources.memory.swap",
+                    fmt::format("{} is below the {} bytes of memory and swap in use, and "
+                                "memory.checkBeforeUpdate is set",
+                                swap, both));
+    return {};
   }
 
   Planned memory_of_v1(const spec::Memory& m, int64_t limit) {
@@ -86,16 +131,23 @@ class Conversion {
                     "realtimeRuntime and realtimePeriod");
     if (c.idle) write("cpu", "cpu.idle", std::to_string(*c.idle), "cpu.idle");
     // An idle cgroup has no weight: the kernel refuses the write.
+    if (c.shares.value_or(0) != 0 && !c.idle && value_now("cpu.idle") == "1")
+      return refuse("linux.resources.cpu.shares",
+                    "the container is idle (cpu.idle is 1) and has no weight: set cpu.idle to 0 too");
     if (c.shares.value_or(0) != 0 && c.idle.value_or(0) == 0)
       write("cpu", "cpu.weight", std::to_string(weight_from_shares(*c.shares)), "cpu.shares");
     const int64_t quota = c.quota.value_or(0);
     const uint64_t period = c.period.value_or(0);
     if (quota != 0 || period != 0) {
       std::string value = quota > 0 ? std::to_string(quota) : "max";
+      // The kernel keeps the period where a quota comes alone, and not the other way round.
+      if (const auto held = value_now("cpu.max"); quota == 0 && !held.empty())
+        value = held.substr(0, held.find(' '));
       if (period != 0) value += fmt::format(" {}", period);
       write("cpu", "cpu.max", std::move(value), c.quota ? "cpu.quota" : "cpu.period");
     }
-    if (c.burst.value_or(0) != 0) write("cpu", "cpu.max.burst", std::to_string(*c.burst), "cpu.burst");
+    if (c.burst.value_or(0) != 0 || (c.burst && now_ != nullptr))
+      write("cpu", "cpu.max.burst", std::to_string(*c.burst), "cpu.burst");
     if (!c.cpus.empty()) write("cpuset", "cpuset.cpus", c.cpus, "cpu.cpus");
     if (!c.mems.empty()) write("cpuset", "cpuset.mems", c.mems, "cpu.mems");
     return {};
@@ -219,16 +271,49 @@ class Conversion {
     return {};
   }
 
+  [[nodiscard]] std::string value_now(const char* file) const {
+    if (now_ == nullptr) return {};
+    const auto found = now_->values.find(file);
+    return found == now_->values.end() ? std::string() : found->second;
+  }
+  [[nodiscard]] std::optional<int64_t> number_now(const char* file) const {
+    return cgroup_number(value_now(file));
+  }
+
   Builder& b_;
   const spec::Resources& from_;
+  const CgroupNow* now_;
   std::vector<CgroupWrite> writes_;
 };
 
 }  // namespace
 
-std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(Builder& b) {
+std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(Builder& b, const CgroupNow* now) {
   if (!b.os.resources) return std::vector<CgroupWrite>{};
-  return Conversion(b).run();
+  return Conversion(b, now).run();
+}
+
+std::optional<int64_t> cgroup_number(std::string_view text) {
+  int64_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc() || end != text.data() + text.size()) return {};
+  return number;
+}
+
+void order_changes(std::vector<CgroupWrite>& writes, const CgroupNow& now) {
+  const auto held = [&](const char* file) {
+    const auto found = now.values.find(file);
+    const auto number = found == now.values.end() ? std::nullopt : cgroup_number(found->second);
+    return number.value_or(std::numeric_limits<int64_t>::max());
+  };
+  const auto first = [&](const char* file, bool (*wanted)(int64_t next, int64_t before)) {
+    const auto at = std::ranges::find(writes, file, &CgroupWrite::file);
+    if (at == writes.end()) return;
+    const int64_t next = cgroup_number(at->value).value_or(std::numeric_limits<int64_t>::max());
+    if (wanted(next, held(file))) std::rotate(writes.begin(), at, at + 1);
+  };
+  first("memory.swap.max", [](int64_t next, int64_t before) { return next > before; });
+  first("cpu.max.burst", [](int64_t next, int64_t before) { return next < before; });
 }
 
 uint64_t weight_from_shares(uint64_t shares) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,16 @@ struct CgroupWrite {
   std::string field;  // of the spec
 };
 
-// In the order to write. A restriction that v2 cannot hold is a refusal; what only tunes is a note.
-[[nodiscard]] std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(Builder& b);
+// In the order to write. A restriction that v2 cannot hold is a refusal; what only tunes is a note. `now`: what the
+// cgroup holds already, for a change; null for a new one.
+[[nodiscard]] std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(
+    Builder& b, const CgroupNow* now = nullptr);
+
+// A number of a cgroup's file; nothing for "max" and for what is no number.
+[[nodiscard]] std::optional<int64_t> cgroup_number(std::string_view text);
+// Changes so ordered that none is refused, and no memory missed, for what another one changes: more swap before less
+// memory, a smaller burst before a smaller quota.
+void order_changes(std::vector<CgroupWrite>& writes, const CgroupNow& now);
 
 // shares [2, 262144] -> weight [1, 10000]: 1 + (shares - 2) * 9999 / 262142, the formula that
 // config-linux.md's implementers agreed on first. Newer runc and crun bend it so that 1024 becomes 100; the

@@ -54,6 +54,10 @@ Diagnosis about_cgroup_value(const plan::WriteCgroup& step, int code, const plan
     return {fmt::format("the kernel takes no {} for {}", step.value.empty() ? "empty value" : step.value,
                         step.file),
             "correct the value: Documentation/admin-guide/cgroup-v2.rst says what each file takes"};
+  // The step before it has enabled the file's controller, or the planner would have refused.
+  if (code == ENOENT)
+    return {fmt::format("this kernel has no file {} in a cgroup", step.file),
+            "correct its name, or leave it out"};
   return about_cgroup(step.cgroup, code, facts);
 }
 

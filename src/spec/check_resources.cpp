@@ -17,7 +17,7 @@ Check not_below(const std::optional<int64_t>& value, int64_t least, const std::s
   return wrong(path, fmt::format("{} is no limit: -1 is unlimited, less means nothing", *value));
 }
 
-Check check_memory(const Memory& memory, const std::string& path) {
+Check check_memory(const Memory& memory, const std::string& path, bool change) {
   CLOCHE_TRY(not_below(memory.limit, -1, path + ".limit"));
   CLOCHE_TRY(not_below(memory.reservation, -1, path + ".reservation"));
   CLOCHE_TRY(not_below(memory.swap, -1, path + ".swap"));
@@ -28,7 +28,8 @@ Check check_memory(const Memory& memory, const std::string& path) {
   if (limit > 0 && swap > 0 && swap < limit)
     return wrong(path + ".swap",
                  fmt::format("{} is below the memory limit ({}): it counts memory and swap", swap, limit));
-  if (swap > 0 && limit <= 0) return wrong(path + ".swap", "a limit of memory and swap needs a memory limit");
+  if (swap > 0 && (limit < 0 || (limit == 0 && !change)))
+    return wrong(path + ".swap", "a limit of memory and swap needs a memory limit");
   if (limit > 0 && reservation > limit)
     return wrong(path + ".reservation", fmt::format("{} is above the limit ({})", reservation, limit));
   if (memory.swappiness && *memory.swappiness > 100)
@@ -109,8 +110,8 @@ Check check_unified(const std::map<std::string, std::string>& files, const std::
 
 }  // namespace
 
-Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings) {
-  if (resources.memory) CLOCHE_TRY(check_memory(*resources.memory, field(path, "memory")));
+Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings, bool change) {
+  if (resources.memory) CLOCHE_TRY(check_memory(*resources.memory, field(path, "memory"), change));
   if (resources.cpu) CLOCHE_TRY(check_cpu(*resources.cpu, field(path, "cpu")));
   if (resources.pids) CLOCHE_TRY(not_below(resources.pids->limit, -1, field(path, "pids.limit")));
   if (resources.blockIO) CLOCHE_TRY(check_block_io(*resources.blockIO, field(path, "blockIO")));

@@ -59,7 +59,9 @@ Check check_affinity(const ExecCPUAffinity& affinity, const std::string& path);
 Check check_memory_policy(const MemoryPolicy& policy, const std::string& path);
 Check check_intel_rdt(const IntelRdt& rdt, const std::string& path, Warnings& warnings);
 Check check_namespaces(const Spec& spec);
-Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings);
+// `change`: what is not named keeps its value, which is not known here.
+Check check_resources(const Resources& resources, const std::string& path, Warnings& warnings,
+                      bool change = false);
 Check check_seccomp(const Seccomp& seccomp, const std::string& path, Warnings& warnings);
 
 }  // namespace cloche::spec

@@ -145,7 +145,7 @@ Validation validate_process(const Process& process, const std::string& path) {
 
 Validation validate_resources(const Resources& resources, const std::string& path) {
   Warnings warnings;
-  auto check = check_resources(resources, path, warnings);
+  auto check = check_resources(resources, path, warnings, true);
   return outcome(std::move(check), std::move(warnings));
 }
 

@@ -49,6 +49,16 @@ TEST_F(VmRuntime, TooLittleMemoryToStartInIsSaid) {
       << outcome.err;
 }
 
+// The guest mounts the tree with nsdelegate, as systemd does.
+TEST_F(VmRuntime, ExecEntersTheCgroupOfAContainerWithACgroupNamespace) {
+  auto box = limited({"sleep", "1000"});
+  ASSERT_TRUE(start_detached(box).ok());
+  const Outcome inside = runtime({"exec", "box", "cat", "/proc/self/cgroup"});
+  EXPECT_EQ(inside.out, "0::/\n") << inside.describe();
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
 TEST_F(VmRuntime, PidsLimit) {
   CLOCHE_NEEDS(needs::cgroup2_controller("pids"));
   auto box = limited({"sh", "-c", "while :; do sleep 1000 & done"});

@@ -1,0 +1,104 @@
+#include "runtime/update.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+
+#include "plan/planner.h"
+#include "runtime/cgroup_changes.h"
+#include "runtime/container.h"
+#include "runtime/facts.h"
+#include "runtime/host_side.h"
+#include "runtime/step_error.h"
+#include "spec/read.h"
+#include "spec/validate.h"
+#include "sys/call.h"
+#include "sys/files.h"
+
+namespace cloche::runtime {
+namespace {
+
+sys::Result<Container> changeable(const StateRoot& root, const std::string& id) {
+  CLOCHE_TRY_ASSIGN(container, load(root, id));
+  if (!container.has_process()) return sys::fail_because("container not running");
+  if (container.state.cgroup.empty())
+    return sys::fail_because("the container has no cgroup of its own, and only a cgroup has limits");
+  return container;
+}
+
+// Two changes at once would take each other's values for the earlier ones.
+sys::Result<> lock(const sys::Fd& cgroup) {
+  for (;;) {
+    const long locked = sys::raw_call(SYS_flock, cgroup.get(), LOCK_EX);
+    if (locked >= 0) return {};
+    if (locked != -EINTR) return sys::fail(static_cast<int>(-locked), "flock(cgroup, LOCK_EX)");
+  }
+}
+
+bool limits_swap_total(const Container& container) {
+  const auto config = container.directory.read_config();
+  if (!config) return false;
+  const auto read = spec::read_spec(*config);
+  if (!read || !read->value.linux_ || !read->value.linux_->resources) return false;
+  const auto& memory = read->value.linux_->resources->memory;
+  return memory && memory->swap.value_or(0) > 0;
+}
+
+plan::CgroupNow look_at(const Container& container, const sys::Fd& cgroup) {
+  plan::CgroupNow now{.path = container.state.cgroup};
+  now.controllers = words_of(sys::read_file(cgroup.get(), "cgroup.controllers").value_or(""));
+  for (const char* file : plan::kFilesOfUpdate) {
+    auto text = sys::read_file(cgroup.get(), file);
+    if (!text) continue;
+    while (text->ends_with('\n')) text->pop_back();
+    now.values[file] = *std::move(text);
+  }
+  now.swap_total = limits_swap_total(container);
+  return now;
+}
+
+std::expected<void, StepFailure> perform(const plan::Plan& plan, HostSide& host, CgroupChanges& changes) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto* write = std::get_if<plan::WriteCgroup>(&plan.steps[i].action);
+    if (write != nullptr) changes.remember(write->file, write->value);
+    auto done = host.perform(i);
+    if (done) continue;
+    if (write != nullptr) changes.forget_last();
+    return std::unexpected(StepFailure{i, std::move(done).error()});
+  }
+  return {};
+}
+
+}  // namespace
+
+sys::Result<> update(const StateRoot& root, const std::string& id, const spec::Resources& resources,
+                     const std::map<std::string, plan::Why>& sources, Report& report) {
+  const auto valid = spec::validate_resources(resources);
+  if (!valid) return sys::fail_because(valid.error().message());
+  for (const spec::Problem& odd : *valid) report.warnings.push_back(odd.message());
+  CLOCHE_TRY_ASSIGN(container, changeable(root, id));
+  Prepared prepared;
+  CLOCHE_TRY_ASSIGN(cgroup, sys::open_at(AT_FDCWD, container.state.cgroup, O_RDONLY | O_DIRECTORY));
+  prepared.cgroup = std::move(cgroup);
+  CLOCHE_TRY(lock(prepared.cgroup));
+  CLOCHE_TRY_ASSIGN(facts, gather_facts({.controllers = true}));
+  const plan::UpdateRequest request{
+      .id = id, .resources = resources, .now = look_at(container, prepared.cgroup), .provenance = sources};
+  const auto planned = plan::make_update_plan(request, facts);
+  if (!planned) return std::unexpected(refusal_error(planned.error()));
+  for (const plan::Note& note : planned->notes) report.notes.push_back(note.subject + ": " + note.text);
+
+  CLOCHE_TRY_ASSIGN(record, RecordMemory::map());
+  HostSide host(*planned, prepared, record.get());
+  CgroupChanges changes(prepared.cgroup);
+  const auto done = perform(*planned, host, changes);
+  if (done) return {};
+  const auto restored = changes.restore();
+  sys::Error error = step_error(*planned, done.error(), facts);
+  error.context.back() +=
+      restored ? " (nothing was changed)" : fmt::format(" (and {})", restored.error().message());
+  return sys::Failure(std::move(error));
+}
+
+}  // namespace cloche::runtime
