@@ -332,6 +332,9 @@ Planned plan_process_setup(Builder& b, const ProcessWish& wish) {
 }
 
 bool needs_sealed_program(const spec::Spec& spec) {
+  // Who may trace in a pid namespace that is there already sees the starting process, and its file.
+  const auto joins_processes = [](const spec::Namespace& ns) { return ns.type == "pid" && !ns.path.empty(); };
+  if (spec.linux_ && std::ranges::any_of(spec.linux_->namespaces, joins_processes)) return true;
   return spec.process &&
          needs_sealed_program(*spec.process, spec.linux_ ? spec.linux_->seccomp : std::nullopt);
 }

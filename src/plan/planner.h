@@ -44,7 +44,8 @@ struct Request {
 };
 
 // The command cannot be executed by way of the sealed init: its label is taken on by the next exec whatever that is, or
-// its filter refuses execveat(2). The calling program then has to run from a sealed copy of itself.
+// its filter refuses execveat(2); or others see the starting process, in a pid namespace that it joins. The calling
+// program then has to run from a sealed copy of itself.
 [[nodiscard]] bool needs_sealed_program(const spec::Spec& spec);
 
 // Some call is answered by whoever has the filter's listener: SCMP_ACT_NOTIFY.

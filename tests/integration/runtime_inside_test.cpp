@@ -153,18 +153,6 @@ TEST_F(RuntimeInside, AFailedHookEndsTheCreation) {
   EXPECT_EQ(status(), "");
 }
 
-TEST_F(RuntimeInside, DescriptorsStayOutsideUnlessAskedFor) {
-  CLOCHE_NEEDS(needs::root());
-  auto box = bundle({"sh", "-c", "ls /proc/self/fd"});
-  box.write();
-  const std::string call =
-      program("cloche-runtime") + " --root " + state_root() + " run --bundle " + box.path();
-  EXPECT_EQ(shell("exec 3</etc/passwd 4</etc/group; " + call + " box").out, "0\n1\n2\n3\n")
-      << "3 is ls's own";
-  EXPECT_EQ(shell("exec 3</etc/passwd 4</etc/group; " + call + " --preserve-fds 1 box").out,
-            "0\n1\n2\n3\n4\n");
-}
-
 // The same config, seen from inside: what differs is in docs/runtime.md, and here.
 TEST_F(RuntimeInside, TheViewIsThatOfOthers) {
   CLOCHE_NEEDS(needs::root());

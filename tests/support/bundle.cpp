@@ -59,9 +59,11 @@ Bundle RuntimeTest::bundle(std::vector<std::string> args, const std::string& nam
   return {scratch() + "/" + name, std::move(args)};
 }
 
+std::vector<std::string> RuntimeTest::runtime_program() const { return {program("cloche-runtime")}; }
+
 std::vector<std::string> RuntimeTest::command(std::vector<std::string> words) const {
-  std::vector<std::string> argv{program("cloche-runtime"), "--root",
-                                const_cast<RuntimeTest*>(this)->state_root()};
+  std::vector<std::string> argv = runtime_program();
+  argv.insert(argv.end(), {"--root", const_cast<RuntimeTest*>(this)->state_root()});
   argv.insert(argv.end(), words.begin(), words.end());
   return argv;
 }

@@ -36,6 +36,8 @@ class RuntimeTest : public LeaksNothing {
   void TearDown() override;
 
   Bundle bundle(std::vector<std::string> args, const std::string& name = "bundle");
+  // The program and its global flags: cloche-runtime of this build.
+  [[nodiscard]] virtual std::vector<std::string> runtime_program() const;
   // cloche-runtime --root ... WORDS...
   Outcome runtime(std::vector<std::string> words);
   [[nodiscard]] std::vector<std::string> command(std::vector<std::string> words) const;
