@@ -436,18 +436,16 @@ struct Execute {
 };
 BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
-using Action =
-    std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
-                 CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
-                 UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
-                 MountScratch, MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory,
-                 MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
-                 LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
-                 SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
-                 SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
-                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
-                 ConnectListener, MoveNetDevice>;
+using Action = std::variant<
+    CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
+    DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
+    BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs, BindMount,
+    MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation,
+    SetHostname, SetDomainname, LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal,
+    SetRlimit, SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
+    SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
+    RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup, WriteSchemata, JoinResctrlGroup,
+    SetMemoryPolicy, SetAffinity, StartScope, AttachToScope, ConnectListener, MoveNetDevice>;
 
 // Where a step comes from.
 struct Why {

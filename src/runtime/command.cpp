@@ -80,7 +80,8 @@ sys::Failure not_executable(const std::string& command, const std::string& path,
     error.context = {explain_missing(path),
                      fmt::format("exec: {}: no such file or directory", sys::quoted(command))};
   } else if (code == EISDIR) {
-    error.context = {says(path, kDirectory), fmt::format("exec: {}: is a directory", sys::quoted(command))};
+    error.context = {says(path, kDirectory),
+                     fmt::format("exec: {}: is a directory: permission denied", sys::quoted(command))};
   } else {
     error.call = fmt::format("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", sys::quoted(path));
     error.context = {explain_refusal(path), fmt::format("exec: {}: permission denied", sys::quoted(command))};

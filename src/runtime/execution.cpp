@@ -166,9 +166,11 @@ sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t fla
     (void)sys::set_dumpable(false);
     for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
       const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
+      if (join == nullptr) continue;
       // The cgroup namespace is for the new process itself: from inside of it, where the tree is mounted with
       // nsdelegate, nothing is cloned from a cgroup outside of it into another (ENOENT; cgroup-v2.rst, "Delegation").
-      if (join == nullptr || join->type == "cgroup") continue;
+      // In a user namespace of its own that process has no right to it any more.
+      if (join->type == "cgroup" && (flags & CLONE_NEWUSER) == 0) continue;
       const auto joined = recorded(record, static_cast<uint32_t>(i), [&] {
         return sys::join_namespace(prepared_->namespaces[join->type], sys::namespace_flag(join->type),
                                    join->path);

@@ -175,7 +175,8 @@ sys::Result<> Launch::write_down() {
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
       state_.cgroup = made->path;
   if (const size_t at = plan_.find("scope"); at < plan_.steps.size())
-    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action)) state_.cgroup = scope->cgroup;
+    if (const auto* scope = std::get_if<plan::StartScope>(&plan_.steps[at].action))
+      state_.cgroup = scope->cgroup;
   if (const size_t at = plan_.find("seccomp-listener"); at < plan_.steps.size())
     state_.agent = std::get<plan::ConnectListener>(plan_.steps[at].action).path;
   CLOCHE_TRY_ASSIGN(creator, mark_of(static_cast<pid_t>(sys::raw_call(SYS_getpid))));

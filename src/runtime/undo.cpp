@@ -1,8 +1,8 @@
 #include "runtime/undo.h"
 
 #include "kernel/cgroup.h"
-#include "runtime/systemd.h"
 #include "kernel/resctrl.h"
+#include "runtime/systemd.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {

@@ -37,7 +37,7 @@ TEST(Catalog, EveryActionHasARowAndWords) {
   for (const Step& each : every_action().steps) {
     const Entry& row = entry(each.action);
     EXPECT_TRUE(kinds.insert(row.kind).second) << row.kind;
-    EXPECT_THAT(row.manual, testing::ContainsRegex("^[a-z0-9_-]+\\([1-8]\\)$"));
+    EXPECT_THAT(row.manual, testing::ContainsRegex("^[a-z0-9._-]+\\([1-8]\\)$"));
     EXPECT_FALSE(row.call.empty()) << row.kind;
     EXPECT_FALSE(describe(each).empty()) << row.kind;
     EXPECT_EQ(describe(each), printable(describe(each))) << row.kind;

@@ -1,7 +1,6 @@
 // Intel RDT by its plan, on a directory that looks like a resctrl file system: no machine of ours has one.
 #include <fmt/format.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,7 +10,6 @@
 #include "plan_requests.h"
 #include "runtime/host_side.h"
 #include "runtime/undo.h"
-#include "sys/call.h"
 
 namespace cloche {
 namespace {
@@ -23,8 +21,8 @@ using plan::test::says;
 
 constexpr pid_t kProcess = 4242;
 
-// As the kernel does, gives every group that is made its files.
-class Resctrl : public testing::Test, public sys::Interceptor {
+// Does what the kernel would: a group that is made has files at once, and goes with them.
+class Resctrl : public testing::Test {
  protected:
   void SetUp() override {
     char name[] = "/tmp/resctrl-XXXXXX";
@@ -34,24 +32,8 @@ class Resctrl : public testing::Test, public sys::Interceptor {
     write("info/last_cmd_status", "ok\n");
     host_ = plan::test::root_host();
     host_.resctrl = top_;
-    sys::interceptor = this;
   }
-  void TearDown() override {
-    sys::interceptor = nullptr;
-    fs::remove_all(top_);
-  }
-  std::optional<long> instead(long number, const std::array<long, 6>& args) override {
-    // A group goes with its files, which are the kernel's.
-    if (number == SYS_unlinkat) {
-      const std::string path = reinterpret_cast<const char*>(args[1]);  // NOLINT: a system call's argument
-      return fs::remove_all(path) > 0 ? 0 : -ENOENT;
-    }
-    return {};
-  }
-  void made(const sys::CallRecord& call) override {
-    if (call.number == SYS_mkdirat && call.result == 0)
-      furnish(reinterpret_cast<const char*>(call.args[1]));  // NOLINT: a system call's argument
-  }
+  void TearDown() override { fs::remove_all(top_); }
   static void furnish(const std::string& group) {
     std::ofstream(group + "/schemata") << "    MB:0=100;1=100\n    L3:0=7ff;1=7ff\n";
     std::ofstream(group + "/tasks");
@@ -77,15 +59,18 @@ class Resctrl : public testing::Test, public sys::Interceptor {
     auto memory = runtime::RecordMemory::map();
     runtime::HostSide side(plan_, prepared, memory->get());
     side.set_container(kProcess);
-    for (size_t i = 0; i < plan_.steps.size(); ++i)
-      if (plan_.steps[i].id.starts_with("resctrl"))
-        if (const auto done = side.perform(i); !done)
-          return plan_.steps[i].id + ": " + done.error().message();
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      if (!plan_.steps[i].id.starts_with("resctrl")) continue;
+      if (const auto done = side.perform(i); !done) return plan_.steps[i].id + ": " + done.error().message();
+      if (const auto* made = std::get_if<plan::MakeResctrlGroup>(&plan_.steps[i].action))
+        if (!fs::exists(made->path + "/schemata")) furnish(made->path);
+    }
     return "";
   }
   void undo() {
     for (const auto& action : plan::undo_of(plan_)) {
       if (action.kind != plan::UndoAction::Kind::remove_resctrl) continue;
+      for (const auto& file : fs::directory_iterator(action.path)) fs::remove_all(file);
       EXPECT_TRUE(runtime::undo(std::vector{action})) << action.text;
     }
   }
