@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 
 #include "cli/runtime_commands.h"
@@ -34,18 +33,7 @@ std::optional<std::chrono::nanoseconds> duration(std::string_view text) {
   return std::chrono::nanoseconds(static_cast<int64_t>(total));
 }
 
-// Whether the line went out whole.
-bool say(const std::string& json) {
-  const std::string line = json + "\n";
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t wrote = ::write(STDOUT_FILENO, rest.data(), rest.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return false;
-    rest.remove_prefix(static_cast<size_t>(wrote));
-  }
-  return true;
-}
+bool say(const std::string& json) { return write_text(STDOUT_FILENO, json + "\n"); }
 
 }  // namespace
 

@@ -26,7 +26,7 @@ int perform_explain(const Invocation& invocation, RuntimeLog& log) {
   runtime::Report report;
   const auto text = invocation.flags.given("bundle")
                         ? runtime::explain_bundle(options, *format, report)
-                        : runtime::explain(state_root(invocation), options, *format, report);
+                        : runtime::explain(state_root(invocation), options, *format);
   if (!text) return fail(log, "explain", options.id, text.error());
   write_text(STDOUT_FILENO, *text);
   report.notes.clear();  // they are part of the text

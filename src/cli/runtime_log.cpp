@@ -12,13 +12,14 @@
 
 namespace cloche::cli {
 
-void write_text(int fd, std::string_view text) {
+bool write_text(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t wrote = ::write(fd, text.data(), text.size());
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return;
+    if (wrote <= 0) return false;
     text.remove_prefix(static_cast<size_t>(wrote));
   }
+  return true;
 }
 
 void RuntimeLog::configure(std::string path, bool json, bool debug) {

@@ -25,7 +25,7 @@ class RuntimeLog {
   bool json_ = false, debug_ = false;
 };
 
-// To a descriptor, whole. What cannot be written is lost: there is nobody to tell.
-void write_text(int fd, std::string_view text);
+// To a descriptor, whole. False: it could not be, which seldom matters, since there is nobody to tell.
+bool write_text(int fd, std::string_view text);
 
 }  // namespace cloche::cli

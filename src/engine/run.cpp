@@ -143,7 +143,7 @@ RunReport run_planned(const Planned& planned, const RunOptions& options,
   if (!foreground) return engine_failure(foreground.error());
   auto execution = runtime::Execution::prepare(planned.plan, {});
   if (!execution) return engine_failure(execution.error());
-  if (auto ran = execution->run({}); !ran) return step_failure(planned, ran.error(), execution->record());
+  if (auto ran = execution->run(); !ran) return step_failure(planned, ran.error(), execution->record());
   RunReport report;
   report.record = execution->record();
   if (started) started(report.record);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,13 +32,10 @@ std::string note_of(const plan::Plan& plan) {
 // The directory, locked, as long as the path leads to it; invalid when somebody else has the lock.
 sys::Result<sys::Fd> lock(const std::string& path) {
   CLOCHE_TRY_ASSIGN(directory, sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  const long locked = sys::raw_call(SYS_flock, directory.get(), LOCK_EX | LOCK_NB);
-  if (locked == -EWOULDBLOCK) return sys::Fd();
-  if (locked < 0)
-    return sys::fail(static_cast<int>(-locked), fmt::format("flock({}, LOCK_EX|LOCK_NB)", path));
-  CLOCHE_TRY_ASSIGN(held, sys::stat_fd(directory));
-  CLOCHE_TRY_ASSIGN(named, sys::stat_at(AT_FDCWD, path, false));
-  if (held.st_ino != named.st_ino || held.st_dev != named.st_dev) return sys::fail(ENOENT, "flock()");
+  CLOCHE_TRY_ASSIGN(locked, sys::lock_file(directory, false));
+  if (!locked) return sys::Fd();
+  CLOCHE_TRY_ASSIGN(there, sys::leads_to(path, directory));
+  if (!there) return sys::fail(ENOENT, "flock()");
   return directory;
 }
 

@@ -202,6 +202,11 @@ std::string step_id(const std::string& file) {
   return id;
 }
 
+void plan_writes(Builder& b, const std::vector<CgroupWrite>& writes) {
+  for (const auto& write : writes)
+    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+}
+
 // The scope in the cgroup's place. Controllers that systemd does not know are handed down beside it.
 Planned plan_in_scope(Builder& b, const std::vector<CgroupWrite>& writes, Strings controllers) {
   if (b.facts.cgroup.mount.empty())
@@ -218,8 +223,7 @@ Planned plan_in_scope(Builder& b, const std::vector<CgroupWrite>& writes, String
     b.host("cgroup-controllers",
            EnableControllers{below(b.facts.cgroup.mount, b.facts.cgroup.parent), b.cgroup, controllers},
            Builder::standard("the limits that follow are theirs, and systemd does not know them"));
-  for (const auto& write : writes)
-    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  plan_writes(b, writes);
   CLOCHE_PLAN(check_device_policy(b, true));
   plan_device_policy(b);
   return {};
@@ -266,8 +270,7 @@ Planned plan_cgroup(Builder& b) {
   if (!controllers.empty())
     b.host("cgroup-controllers", EnableControllers{place->from, b.cgroup, controllers},
            Builder::standard("the limits that follow are theirs"));
-  for (const auto& write : *writes)
-    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  plan_writes(b, *writes);
   CLOCHE_PLAN(check_device_policy(b, true));
   plan_device_policy(b);
   return {};
@@ -288,8 +291,7 @@ Planned plan_cgroup_update(Builder& b, const CgroupNow& now) {
            EnableControllers{is_below(now.path, parent) ? parent : cgroup.mount, now.path, *missing},
            Builder::standard("the limits that follow are theirs"));
   }
-  for (const auto& write : *writes)
-    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+  plan_writes(b, *writes);
   // Last: it replaces the earlier policy at once, and nothing can fail after it.
   if (b.os.resources && !b.os.resources->devices.empty()) plan_device_policy(b);
   return {};

@@ -9,11 +9,9 @@
 namespace cloche::plan {
 namespace {
 
-// What would change the container's meaning and is not there yet is refused, never dropped.
-Planned check_unsupported(Builder& b) {
+void note_unused(Builder& b) {
   if (b.spec.process && b.spec.process->execCPUAffinity)
     b.note("process.execCPUAffinity", "is for `exec` only (runtime-spec, config.md): not used here");
-  return {};
 }
 
 // More than an execution records; said before the work is done.
@@ -120,7 +118,7 @@ Planned write_plan(Builder& b) {
                          .init = b.request.init,
                          .preserve_fds = b.request.preserve_fds};
   CLOCHE_PLAN(check_counts(b));
-  CLOCHE_PLAN(check_unsupported(b));
+  note_unused(b);
   CLOCHE_PLAN(check_namespaces(b));
   CLOCHE_PLAN(check_net_devices(b));
   CLOCHE_PLAN(check_process(b, wish));

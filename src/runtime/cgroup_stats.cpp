@@ -1,9 +1,7 @@
 #include "runtime/cgroup_stats.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,6 +10,8 @@
 #include <vector>
 
 #include "runtime/json_text.h"
+#include "spec/numbers.h"
+#include "sys/contents.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -52,17 +52,8 @@ std::vector<std::string_view> words(std::string_view line) {
 
 // "0-2,7" as 0,1,2,7.
 std::string numbers_of_list(std::string_view list) {
-  std::string out;
-  while (!list.empty() && list[0] >= '0' && list[0] <= '9') {
-    const auto part = list.substr(0, list.find_first_of(",\n"));
-    const size_t dash = part.find('-');
-    const uint64_t first = number(part);
-    const uint64_t last = dash == std::string_view::npos ? first : number(part.substr(dash + 1));
-    for (uint64_t n = first; n <= last && n <= 0xffff; ++n)
-      out += fmt::format("{}{}", out.empty() ? "" : ",", n);
-    list.remove_prefix(std::min(part.size() + 1, list.size()));
-  }
-  return out;
+  const auto numbers = spec::parse_number_list(list.substr(0, list.find('\n')), spec::kMostCpus);
+  return numbers ? fmt::format("{}", fmt::join(*numbers, ",")) : "";
 }
 
 class Statistics {
@@ -252,15 +243,12 @@ CgroupTexts read_statistics(const sys::Fd& cgroup) {
   for (const char* file : kFiles) take(file);
   // Page sizes are the machine's: their files are looked for.
   const auto listing = sys::open_at(cgroup.get(), ".", O_RDONLY | O_DIRECTORY);
-  DIR* directory = listing ? ::fdopendir(::dup(listing->get())) : nullptr;
-  if (directory == nullptr) return texts;
-  while (const dirent* found = ::readdir(directory)) {
-    const std::string name = found->d_name;
+  const auto names = listing ? sys::list_directory(*listing) : std::vector<std::string>();
+  if (!names) return texts;
+  for (const std::string& name : *names)
     if (name.starts_with("hugetlb.") && !name.contains(".rsvd.") &&
         (name.ends_with(".current") || name.ends_with(".max") || name.ends_with(".events")))
       take(name);
-  }
-  ::closedir(directory);
   return texts;
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernel/cgroup.h"
 #include "runtime/json_text.h"
+#include "spec/read.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -92,6 +93,13 @@ sys::Result<Container> load(ContainerDirectory directory) {
   container.being_made = !container.directory.is_made() && is_alive(container.state.creator);
   container.status = status_of(container.directory, container.state, container.init);
   return container;
+}
+
+sys::Result<spec::Spec> config_of(const Container& container) {
+  CLOCHE_TRY_ASSIGN(text, container.directory.read_config());
+  auto read = spec::read_spec(text);
+  if (!read) return sys::fail_because(fmt::format("the saved config.json: {}", read.error().message()));
+  return std::move(read->value);
 }
 
 sys::Result<std::vector<Container>> load_all(const StateRoot& root, std::vector<std::string>& problems) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/state.h"
+#include "spec/runtime.h"
 
 namespace cloche::runtime {
 
@@ -29,6 +30,8 @@ sys::Result<Container> load(const StateRoot& root, const std::string& id);
 sys::Result<Container> load(ContainerDirectory directory);
 // An ENOENT in the words that callers look for; any other error as it is.
 [[nodiscard]] sys::Failure not_found(sys::Error error);
+// The config that it was made from, as it was saved.
+sys::Result<spec::Spec> config_of(const Container& container);
 // Those that could be read; what could not is said in `problems`.
 sys::Result<std::vector<Container>> load_all(const StateRoot& root, std::vector<std::string>& problems);
 

@@ -139,14 +139,7 @@ sys::Result<> ContainerSide::act(const plan::LimitBoundingSet& step) {
 
 sys::Result<> ContainerSide::act(const plan::SetUser& step) {
   // Whoever the command runs as may reopen its own pipes and terminal through /proc/self/fd; files stay their owner's.
-  for (int fd = 0; fd <= 2; ++fd) {
-    struct stat st{};
-    const long looked = sys::raw_call(SYS_fstat, fd, &st);
-    if (looked == -EBADF || (looked == 0 && st.st_uid == step.uid)) continue;
-    const bool owned = looked == 0 && !S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(fd) == 1);
-    if (!owned && (looked != 0 || sys::raw_call(SYS_fchown, fd, step.uid, -1) != 0))
-      note_fallback(record_, index_, "a stream kept its owner");
-  }
+  if (!give_streams(step.uid)) note_fallback(record_, index_, "a stream kept its owner");
   if (step.uid != 0) CLOCHE_TRY(sys::process_control(PR_SET_KEEPCAPS, 1, 0, 0, 0, "PR_SET_KEEPCAPS, 1"));
   if (step.set_groups) CLOCHE_TRY(sys::set_groups(step.groups));
   CLOCHE_TRY(sys::set_gid(step.gid));

@@ -17,16 +17,16 @@
 namespace cloche::runtime {
 
 sys::Result<> ContainerSide::begin() {
-  bool own_users = false;
+  bool own_users = false, joined = false;  // joined: shares a namespace with processes that are not ours
   for (const plan::Step& step : plan_.steps) {
-    if (std::holds_alternative<plan::JoinNamespace>(step.action)) joined_ = true;
+    if (std::holds_alternative<plan::JoinNamespace>(step.action)) joined = true;
     if (const auto* clone = std::get_if<plan::CloneProcess>(&step.action))
       own_users = std::ranges::find(clone->namespaces, "user") != clone->namespaces.end();
   }
   // Others that see this process (a joined pid namespace, or the host's) must not look into it while it still holds
   // what the host gave it; being root in the new user namespace does not keep them out, for whoever made that one has
   // all rights in it. A caller without root's rights can write the id map only of a dumpable process.
-  CLOCHE_TRY(sys::set_dumpable(plan_.rootless && (!joined_ || own_users)));
+  CLOCHE_TRY(sys::set_dumpable(plan_.rootless && (!joined || own_users)));
   sys::raw_call(SYS_umask, 0);  // modes are given exactly; the command's umask is set with its user
   CLOCHE_TRY_ASSIGN(magic, sys::file_system_magic(prepared_.proc));
   if (magic != PROC_SUPER_MAGIC)
@@ -99,7 +99,7 @@ sys::Result<> ContainerSide::perform(size_t index) {
 }
 
 sys::Result<> ContainerSide::let_go() {
-  for (sys::Fd* held : {&root_, &scratch_, &devpts_, &empty_, &terminal_}) held->reset();
+  for (sys::Fd* held : {&root_, &scratch_, &devpts_, &empty_}) held->reset();
   for (sys::Result<sys::Fd>* held : {&timens_offsets_, &oom_score_}) *held = sys::Fd();
   anchors_.clear();
   places_.clear();

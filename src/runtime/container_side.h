@@ -126,9 +126,7 @@ class ContainerSide {
   std::string pid_;  // as the host sees it
   sys::Fd devpts_;  // the mount on /dev/pts, likewise
   sys::Fd empty_;  // the read-only tmpfs that covers masked directories, once one is attached
-  sys::Fd terminal_;  // the slave
   std::map<std::string, sys::Fd> places_;  // see open_places
-  bool joined_ = false;  // shares a namespace with processes that are not ours
   std::string command_;  // the path that FindCommand settled on
   std::string home_;
 };

@@ -14,6 +14,7 @@
 #include "runtime/container.h"
 #include "runtime/json_text.h"
 #include "runtime/process_mark.h"
+#include "runtime/shared_record.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -62,12 +63,6 @@ std::string statistics_event(const Watched& watched) {
                statistics_json(read_statistics(watched.cgroup), network_of(*watched.container.init)));
 }
 
-int64_t now_in_nanoseconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000L + now.tv_nsec;
-}
-
 class Stream {
  public:
   Stream(const Watched& watched, int64_t interval, const TellEvent& tell)
@@ -76,14 +71,14 @@ class Stream {
   sys::Result<> run() {
     open();
     oom_kills_ = oom_kills();
-    int64_t next = now_in_nanoseconds() + interval_;
+    int64_t next = static_cast<int64_t>(stopwatch()) + interval_;
     for (;;) {
       CLOCHE_TRY_ASSIGN(ended, wait_until(next));
       if (!tell_oom() || !tell_pressures()) return {};
       if (ended) return {};
-      if (now_in_nanoseconds() < next) continue;
+      if (static_cast<int64_t>(stopwatch()) < next) continue;
       if (!tell_(statistics_event(watched_))) return {};
-      next = now_in_nanoseconds() + interval_;
+      next = static_cast<int64_t>(stopwatch()) + interval_;
     }
   }
 
@@ -107,7 +102,7 @@ class Stream {
                 {.fd = fd(pressures_[0]), .events = POLLPRI, .revents = 0},
                 {.fd = fd(pressures_[1]), .events = POLLPRI, .revents = 0},
                 {.fd = fd(pressures_[2]), .events = POLLPRI, .revents = 0}}};
-    const int64_t left = std::max<int64_t>(0, time - now_in_nanoseconds());
+    const int64_t left = std::max<int64_t>(0, time - static_cast<int64_t>(stopwatch()));
     const timespec wait{.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
     if (::ppoll(polled_.data(), polled_.size(), &wait, nullptr) < 0) {
       if (errno == EINTR) return false;

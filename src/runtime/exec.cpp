@@ -57,13 +57,6 @@ sys::Result<spec::Process> process_from_flags(const spec::Spec& spec, const Exec
   return process;
 }
 
-sys::Result<spec::Spec> config_of(const Container& container) {
-  CLOCHE_TRY_ASSIGN(text, container.directory.read_config());
-  auto read = spec::read_spec(text);
-  if (!read) return sys::fail_because(fmt::format("the saved config.json: {}", read.error().message()));
-  return std::move(read->value);
-}
-
 // Where the process goes: the container's cgroup, or that of its init when the container has made cgroups of its own
 // and processes may only be in the leaves (cgroups(7), "no internal processes").
 sys::Result<std::string> cgroup_for(const Container& container, const plan::HostFacts& facts,
@@ -249,7 +242,7 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   prepared.oci_state = state_for_hooks(hook_state(container.state), fmt::format("{}", container.init->pid),
                                        name(container.status));
   CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, std::move(prepared)));
-  const auto ran = execution.run({}, [&] { return check_init(container); });
+  const auto ran = execution.run([&] { return check_init(container); });
   if (!ran) {
     keep_explanation(root, options.id,
                      {.what = fmt::format("exec in container \"{}\"", options.id),

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/cgroup_stats.h"
 #include "runtime/container_side.h"
 #include "runtime/undo.h"
 #include "sys/call.h"
@@ -50,7 +51,7 @@ std::string want_of_memory(const plan::Plan& plan) {
   const auto* clone = std::get_if<plan::CloneProcess>(&plan.steps[at].action);
   if (clone == nullptr || clone->cgroup.empty()) return {};
   const auto events = sys::read_file(AT_FDCWD, clone->cgroup + "/memory.events");
-  if (!events || !events->contains("\noom_kill ") || events->contains("\noom_kill 0\n")) return {};
+  if (!events || flat_value(*events, "oom_kill") == 0) return {};
   std::string limit = sys::read_file(AT_FDCWD, clone->cgroup + "/memory.max").value_or("");
   while (limit.ends_with('\n')) limit.pop_back();
   return fmt::format(
@@ -79,14 +80,14 @@ Execution::Execution(const plan::Plan& plan, Prepared prepared, RecordMemory mem
 
 StepFailure Execution::failed_at(size_t index, sys::Error error) const { return {index, std::move(error)}; }
 
-std::expected<void, StepFailure> Execution::run(const OnCloned& on_cloned, const BeforeClone& before_clone) {
+std::expected<void, StepFailure> Execution::run(const BeforeClone& before_clone) {
   std::expected<void, StepFailure> result = host_.prepare();
-  if (result) result = walk(on_cloned, before_clone);
+  if (result) result = walk(before_clone);
   if (!result) abandon();
   return result;
 }
 
-std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned, const BeforeClone& before_clone) {
+std::expected<void, StepFailure> Execution::walk(const BeforeClone& before_clone) {
   bool cloned = false;
   bool container_may_run = false;  // it is not waiting for us
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
@@ -114,9 +115,6 @@ std::expected<void, StepFailure> Execution::walk(const OnCloned& on_cloned, cons
       cloned = true;
       // It waits for `proceed` where host steps follow the clone at once, and runs on where none do.
       container_may_run = i + 1 < plan_.steps.size() && plan_.steps[i + 1].side == plan::Side::container;
-      if (on_cloned)
-        if (auto noted = on_cloned(pid_, pidfd_); !noted)
-          return std::unexpected(failed_at(i, std::move(noted).error()));
       continue;
     }
     const bool after_exec = i > 0 && plan_.find("exec") < i;

@@ -22,14 +22,12 @@ class Execution {
   // `plan` must outlive the execution. The calling process must have one thread.
   static sys::Result<Execution> prepare(const plan::Plan& plan, Prepared prepared);
 
-  // Called once the pid is known and before the container goes on: the state on disk is written there.
-  using OnCloned = std::function<sys::Result<>(pid_t pid, const sys::Fd& pidfd)>;
   // Called when everything that the container will need is open and nothing of it runs yet: the last moment to refuse.
   // A failure is that of the step "clone".
   using BeforeClone = std::function<sys::Result<>()>;
   // Runs the plan until the command runs (the exec has succeeded) or, with await-start, until only `start` is
   // missing. On failure everything that the plan did on the host is undone and no process is left.
-  std::expected<void, StepFailure> run(const OnCloned& on_cloned, const BeforeClone& before_clone = {});
+  std::expected<void, StepFailure> run(const BeforeClone& before_clone = {});
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] const sys::Fd& pidfd() const { return pidfd_; }
@@ -52,7 +50,7 @@ class Execution {
  private:
   Execution(const plan::Plan& plan, Prepared prepared, RecordMemory memory);
 
-  std::expected<void, StepFailure> walk(const OnCloned& on_cloned, const BeforeClone& before_clone);
+  std::expected<void, StepFailure> walk(const BeforeClone& before_clone);
   sys::Result<> clone(size_t index, const plan::CloneProcess& step);
   sys::Result<sys::Cloned> clone_from_joined(size_t index, uint64_t flags);
   std::expected<void, StepFailure> await(Message wanted, size_t next);

@@ -1,6 +1,5 @@
 #include "runtime/explanation.h"
 
-#include <dirent.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +13,7 @@
 #include "runtime/container.h"
 #include "runtime/diagnose.h"
 #include "runtime/step_error.h"
-#include "spec/read.h"
+#include "sys/contents.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -28,10 +27,7 @@ constexpr plan::TextStyle kStyle{.colour = false, .width = 110};
 std::string directory_of(const StateRoot& root) { return root.path() + "/@failed"; }
 
 std::string text_of(const FailedRun& run) {
-  plan::StepRecord failed{.index = static_cast<uint32_t>(run.failure.step),
-                          .state = plan::StepRecord::State::failed,
-                          .error = run.failure.error.code,
-                          .detail = run.failure.error.message()};
+  const plan::StepRecord failed = failed_record(run.failure);
   plan::RunRecord record = run.record;
   std::erase_if(record.steps, [&](const plan::StepRecord& step) { return step.index == failed.index; });
   record.steps.push_back(failed);
@@ -45,16 +41,13 @@ std::string text_of(const FailedRun& run) {
 }
 
 // The oldest go, by the time of their writing.
-void forget_oldest(const sys::Fd& directory, const std::string& path) {
+void forget_oldest(const sys::Fd& directory) {
   std::vector<std::pair<std::pair<int64_t, int64_t>, std::string>> kept;
-  DIR* const listing = ::opendir(path.c_str());
-  if (listing == nullptr) return;
-  while (const dirent* entry = ::readdir(listing)) {
-    if (entry->d_name[0] == '.' && id_problem(entry->d_name)) continue;
-    if (const auto st = sys::stat_at(directory.get(), entry->d_name, false); st && S_ISREG(st->st_mode))
-      kept.push_back({{st->st_mtim.tv_sec, st->st_mtim.tv_nsec}, entry->d_name});
-  }
-  ::closedir(listing);
+  const auto names = sys::list_directory(directory);
+  if (!names) return;
+  for (const std::string& name : *names)
+    if (const auto st = sys::stat_at(directory.get(), name, false); st && S_ISREG(st->st_mode))
+      kept.push_back({{st->st_mtim.tv_sec, st->st_mtim.tv_nsec}, name});
   if (kept.size() <= kMostKept) return;
   std::ranges::sort(kept);
   for (size_t i = 0; i + kMostKept < kept.size(); ++i) (void)sys::remove_at(directory.get(), kept[i].second);
@@ -80,26 +73,16 @@ std::string formatted(const Explained& explained, ExplanationFormat format) {
   return plan::explain_text(explained.plan, kStyle);
 }
 
-// The config that was saved; the bundle may have changed since.
-sys::Result<Bundle> bundle_of(const Container& container) {
-  Bundle bundle{.path = container.state.bundle, .config = {}, .spec = {}};
-  CLOCHE_TRY_ASSIGN(config, container.directory.read_config());
-  auto read = spec::read_spec(config);
-  if (!read) return sys::fail_because(fmt::format("the saved config.json: {}", read.error().message()));
-  bundle.spec = std::move(read->value);
-  return bundle;
-}
-
 }  // namespace
 
 void keep_explanation(const StateRoot& root, const std::string& id, const FailedRun& run) {
   const std::string path = directory_of(root);
   if (auto made = sys::make_directory(AT_FDCWD, path, 0700); !made && made.error().code != EEXIST) return;
-  const auto directory = sys::open_at(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  const auto directory = sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory) return;
   (void)sys::remove_at(directory->get(), id);  // a new file has a new time, and is nobody's link
   (void)sys::create_file(directory->get(), id, text_of(run), 0600);
-  forget_oldest(*directory, path);
+  forget_oldest(*directory);
 }
 
 sys::Result<std::string> kept_explanation(const StateRoot& root, const std::string& id) {
@@ -116,7 +99,7 @@ sys::Result<std::string> explain_bundle(const LaunchOptions& options, Explanatio
 }
 
 sys::Result<std::string> explain(const StateRoot& root, const LaunchOptions& options,
-                                 ExplanationFormat format, Report& /*report*/) {
+                                 ExplanationFormat format) {
   const auto kept = kept_explanation(root, options.id);
   if (!kept && kept.error().code != ENOENT) return kept;
   const auto container = load(root, options.id);
@@ -124,18 +107,18 @@ sys::Result<std::string> explain(const StateRoot& root, const LaunchOptions& opt
     if (!kept)
       return sys::fail_because(
           "container does not exist, and no failure of one with this id is kept (explain --bundle DIR ID "
-          "shows what "
-          "create would do)");
+          "shows what create would do)");
     if (format == ExplanationFormat::text) return kept;
     return sys::fail_because("container does not exist; of its failure only text is kept");
   }
   if (!container) return std::unexpected(container.error());
-  CLOCHE_TRY_ASSIGN(bundle, bundle_of(*container));
-  CLOCHE_TRY_ASSIGN(explained, plan_of(std::move(bundle), options));
+  CLOCHE_TRY_ASSIGN(spec, config_of(*container));  // the bundle's own may have changed since
+  CLOCHE_TRY_ASSIGN(
+      explained, plan_of({.path = container->state.bundle, .config = {}, .spec = std::move(spec)}, options));
   std::string text = formatted(explained, format);
   if (format != ExplanationFormat::text) return text;
-  text = fmt::format("{} is {}; it was made at {} by this plan:\n\n", options.id, name(container->status),
-                     container->state.created) +
+  text = fmt::format("{} is {}, made at {}; its config makes this plan on this host now:\n\n", options.id,
+                     name(container->status), container->state.created) +
          text;
   if (kept) text += "\nthe last failure\n" + *kept;
   return text;

@@ -36,6 +36,6 @@ sys::Result<std::string> explain_bundle(const LaunchOptions& options, Explanatio
 // The same of a container that is there, by the config it was made from; as text, with what is kept of its last failure
 // behind it. Where there is no such container, what is kept. Errors: neither.
 sys::Result<std::string> explain(const StateRoot& root, const LaunchOptions& options,
-                                 ExplanationFormat format, Report& report);
+                                 ExplanationFormat format);
 
 }  // namespace cloche::runtime

@@ -145,14 +145,8 @@ sys::Result<> HostSide::act(const plan::WriteIdMap& step) {
 }
 
 sys::Result<> HostSide::act(const plan::GiveStreams& step) {
-  for (int fd = 0; fd <= 2; ++fd) {
-    struct stat st{};
-    if (sys::raw_call(SYS_fstat, fd, &st) != 0) continue;
-    if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(fd) == 1)) continue;
-    // Another's, or on a file system that has no owners: the command can use it all the same.
-    if (sys::raw_call(SYS_fchown, fd, step.uid, -1) < 0)
-      note_fallback(record_, index_, "a stream kept its owner");
-  }
+  // Another's, or on a file system that has no owners: the command can use it all the same.
+  if (!give_streams(step.uid)) note_fallback(record_, index_, "a stream kept its owner");
   return {};
 }
 

@@ -71,7 +71,6 @@ class Launch {
   const Way way_;
   Report& report_;
   Bundle bundle_;
-  std::string rootfs_;
   plan::Request request_;
   plan::HostFacts facts_;
   plan::Plan plan_;
@@ -100,7 +99,6 @@ sys::Result<> Launch::plan() {
   if (const auto problem = id_problem(options_.id)) return sys::fail_because(*problem);
   CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
   bundle_ = std::move(bundle);
-  rootfs_ = bundle_.rootfs();
   CLOCHE_TRY_ASSIGN(request, request_for(bundle_, options_, way_ == Way::create));
   request_ = std::move(request);
   if (options_.systemd_cgroup) CLOCHE_TRY(find_systemd_helper());
@@ -164,13 +162,11 @@ sys::Result<> Launch::write_down() {
       .id = options_.id,
       .ociVersion = spec().ociVersion,
       .bundle = bundle_.path,
-      .rootfs = rootfs_,
+      .rootfs = std::get<plan::BundleRoot>(request_.root).path,
       .created = timestamp(),
       .owner = facts_.user.empty() ? (facts_.uid == 0 ? "root" : fmt::format("{}", facts_.uid)) : facts_.user,
       .annotations = spec().annotations,
-      .undo = saved(plan::undo_of(plan_)),
-      .poststart = spec().hooks && !spec().hooks->poststart.empty(),
-      .poststop = spec().hooks && !spec().hooks->poststop.empty()};
+      .undo = saved(plan::undo_of(plan_))};
   if (const size_t at = plan_.find("cgroup"); at < plan_.steps.size())
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))
       state_.cgroup = made->path;
@@ -200,7 +196,7 @@ sys::Result<> Launch::execute() {
   }
   CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan_, std::move(prepared)));
   execution_.emplace(std::move(execution));
-  const auto ran = execution_->run({});
+  const auto ran = execution_->run();
   if (!ran) {
     keep_explanation(
         root_, options_.id,

@@ -30,11 +30,9 @@ sys::Failure unfit(Status status) {
 
 sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container,
                                               std::vector<spec::Hook> spec::Hooks::* stage) {
-  CLOCHE_TRY_ASSIGN(config, container.directory.read_config());
-  auto read = spec::read_spec(config);
-  if (!read) return sys::fail_because(fmt::format("the saved config.json: {}", read.error().message()));
-  if (!read->value.hooks) return std::vector<spec::Hook>{};
-  return std::move((*read->value.hooks).*stage);
+  CLOCHE_TRY_ASSIGN(spec, config_of(container));
+  if (!spec.hooks) return std::vector<spec::Hook>{};
+  return std::move((*spec.hooks).*stage);
 }
 
 // ECONNREFUSED and ENOENT: nobody waits there any more.

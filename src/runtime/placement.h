@@ -1,5 +1,7 @@
-// Where the calling process runs and where its memory comes from, in the words of a config.
+// What the calling process is given of the machine: processors, memory, its own streams.
 #pragma once
+
+#include <sys/types.h>
 
 #include <string>
 
@@ -11,5 +13,8 @@ namespace cloche::runtime {
 // `cpus` as in cpuset(7), "List format".
 sys::Result<> set_affinity(const std::string& cpus);
 sys::Result<> set_memory_policy(const spec::MemoryPolicy& policy);
+
+// Descriptors 0 to 2 that are pipes or terminals become this user's. False: one of them kept its owner.
+bool give_streams(uid_t uid);
 
 }  // namespace cloche::runtime

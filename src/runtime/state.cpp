@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -193,21 +192,16 @@ sys::Result<> ContainerDirectory::forget_start() const {
 sys::Result<sys::Fd> ContainerDirectory::lock(int patience) const {
   constexpr int kPause = 5;  // milliseconds; flock(2) itself knows no timeout
   CLOCHE_TRY_ASSIGN(file, sys::open_at(directory_.get(), ".", O_RDONLY | O_DIRECTORY));
-  const int operation = patience == kUnbounded ? LOCK_EX : LOCK_EX | LOCK_NB;
   for (int waited = 0;; waited += kPause) {
-    const long locked = sys::raw_call(SYS_flock, file.get(), operation);
-    if (locked >= 0) break;
-    if (locked == -EINTR) continue;
-    if (locked != -EWOULDBLOCK) return sys::fail(static_cast<int>(-locked), "flock(LOCK_EX)");
+    CLOCHE_TRY_ASSIGN(locked, sys::lock_file(file, patience == kUnbounded));
+    if (locked) break;
     if (waited >= patience) return sys::fail(ETIMEDOUT, "flock(LOCK_EX)");
     const timespec pause{.tv_sec = 0, .tv_nsec = kPause * 1'000'000L};
     sys::raw_call(SYS_nanosleep, &pause, nullptr);
   }
   // Whoever held it before may have removed the directory, and somebody may have made another one since.
-  CLOCHE_TRY_ASSIGN(held, sys::stat_fd(file));
-  CLOCHE_TRY_ASSIGN(named, sys::stat_at(AT_FDCWD, path(), false));
-  if (held.st_dev != named.st_dev || held.st_ino != named.st_ino)
-    return sys::fail(ENOENT, fmt::format("flock({})", path()));
+  CLOCHE_TRY_ASSIGN(there, sys::leads_to(path(), file));
+  if (!there) return sys::fail(ENOENT, fmt::format("flock({})", path()));
   return file;
 }
 

@@ -37,12 +37,11 @@ struct SavedState {
   std::string
       agent;  // the socket that `start` connects to for the filter (linux.seccomp.listenerPath); empty: none
   std::vector<SavedUndo> undo;
-  bool poststart = false, poststop = false;  // config.json has hooks of that stage
   ProcessMark creator;
 };
 BOOST_DESCRIBE_STRUCT(SavedState, (),
                       (version, id, ociVersion, bundle, rootfs, created, owner, annotations, cgroup, agent,
-                       undo, poststart, poststop, creator))
+                       undo, creator))
 
 [[nodiscard]] std::string to_json(const SavedState& state);
 sys::Result<SavedState> parse_state(std::string_view json);

@@ -5,13 +5,17 @@
 
 namespace cloche::runtime {
 
+plan::StepRecord failed_record(const StepFailure& failure) {
+  return {.index = static_cast<uint32_t>(failure.step),
+          .state = plan::StepRecord::State::failed,
+          .error = failure.error.code,
+          .detail = failure.error.message()};
+}
+
 sys::Error step_error(const plan::Plan& plan, const StepFailure& failure, const plan::HostFacts& facts) {
-  const plan::StepRecord record{.index = static_cast<uint32_t>(failure.step),
-                                .state = plan::StepRecord::State::failed,
-                                .error = failure.error.code,
-                                .detail = failure.error.message()};
-  return {
-      .code = 0, .call = {}, .context = {plan::failure_line(plan, record, diagnose(plan, failure, facts))}};
+  return {.code = 0,
+          .call = {},
+          .context = {plan::failure_line(plan, failed_record(failure), diagnose(plan, failure, facts))}};
 }
 
 sys::Error refusal_error(const plan::Refusal& refusal) {

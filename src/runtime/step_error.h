@@ -3,11 +3,14 @@
 
 #include "plan/facts.h"
 #include "plan/plan.h"
+#include "plan/record.h"
 #include "runtime/prepared.h"
 #include "sys/error.h"
 
 namespace cloche::runtime {
 
+// The failed step's record: what the explainer reads.
+[[nodiscard]] plan::StepRecord failed_record(const StepFailure& failure);
 // With the cause on this host and what to do, where they are known.
 [[nodiscard]] sys::Error step_error(const plan::Plan& plan, const StepFailure& failure,
                                     const plan::HostFacts& facts);

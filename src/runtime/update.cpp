@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/syscall.h>
 
 #include "plan/planner.h"
 #include "runtime/cgroup_changes.h"
@@ -11,9 +9,7 @@
 #include "runtime/facts.h"
 #include "runtime/host_side.h"
 #include "runtime/step_error.h"
-#include "spec/read.h"
 #include "spec/validate.h"
-#include "sys/call.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
@@ -27,21 +23,10 @@ sys::Result<Container> changeable(const StateRoot& root, const std::string& id) 
   return container;
 }
 
-// Two changes at once would take each other's values for the earlier ones.
-sys::Result<> lock(const sys::Fd& cgroup) {
-  for (;;) {
-    const long locked = sys::raw_call(SYS_flock, cgroup.get(), LOCK_EX);
-    if (locked >= 0) return {};
-    if (locked != -EINTR) return sys::fail(static_cast<int>(-locked), "flock(cgroup, LOCK_EX)");
-  }
-}
-
 bool limits_swap_total(const Container& container) {
-  const auto config = container.directory.read_config();
-  if (!config) return false;
-  const auto read = spec::read_spec(*config);
-  if (!read || !read->value.linux_ || !read->value.linux_->resources) return false;
-  const auto& memory = read->value.linux_->resources->memory;
+  const auto config = config_of(container);
+  if (!config || !config->linux_ || !config->linux_->resources) return false;
+  const auto& memory = config->linux_->resources->memory;
   return memory && memory->swap.value_or(0) > 0;
 }
 
@@ -81,7 +66,8 @@ sys::Result<> update(const StateRoot& root, const std::string& id, const spec::R
   Prepared prepared;
   CLOCHE_TRY_ASSIGN(cgroup, sys::open_at(AT_FDCWD, container.state.cgroup, O_RDONLY | O_DIRECTORY));
   prepared.cgroup = std::move(cgroup);
-  CLOCHE_TRY(lock(prepared.cgroup));
+  // Two changes at once would take each other's values for the earlier ones.
+  CLOCHE_TRY(sys::lock_file(prepared.cgroup, true));
   CLOCHE_TRY_ASSIGN(facts, gather_facts({.controllers = true}));
   const plan::UpdateRequest request{
       .id = id, .resources = resources, .now = look_at(container, prepared.cgroup), .provenance = sources};

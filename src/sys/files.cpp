@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <linux/memfd.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -227,6 +228,24 @@ Result<int64_t> file_system_magic(const std::string& path) {
   CLOCHE_TRY(outcome(raw_call(SYS_statfs, path.c_str(), &fs),
                      [&] { return fmt::format("statfs({})", quoted(path)); }));
   return static_cast<int64_t>(fs.f_type);
+}
+
+Result<bool> lock_file(const Fd& file, bool wait) {
+  long locked = 0;
+  do {
+    locked = raw_call(SYS_flock, file.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+  } while (locked == -EINTR);
+  if (locked == -EWOULDBLOCK) return false;
+  CLOCHE_TRY(outcome(locked, [&] { return fmt::format("flock({}, LOCK_EX)", file.get()); }));
+  return true;
+}
+
+Result<bool> leads_to(const std::string& path, const Fd& file) {
+  CLOCHE_TRY_ASSIGN(held, stat_fd(file));
+  const auto named = stat_at(AT_FDCWD, path, false);
+  if (!named && named.error().code == ENOENT) return false;
+  if (!named) return std::unexpected(named.error());
+  return held.st_dev == named->st_dev && held.st_ino == named->st_ino;
 }
 
 Result<> close_range_from(unsigned first, bool only_mark_cloexec) {

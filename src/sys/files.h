@@ -59,6 +59,11 @@ Result<> write_once(const Fd& file, std::string_view data, const std::string& na
 Result<int64_t> file_system_magic(const Fd& file);
 Result<int64_t> file_system_magic(const std::string& path);
 
+// flock(2), exclusive; the lock ends with the open file. False: somebody else has it, and `wait` is not asked for.
+Result<bool> lock_file(const Fd& file, bool wait);
+// Whether the path leads to what is open here: who waited for a lock may hold that of a thing removed meanwhile.
+Result<bool> leads_to(const std::string& path, const Fd& file);
+
 Result<> close_range_from(unsigned first, bool only_mark_cloexec = false);
 // Closes every descriptor from `first` on but those in `keep`.
 Result<> close_all_but(int first, std::vector<int> keep);

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "spec/numbers.h"
+
 namespace cloche::systemd {
 namespace {
 
@@ -98,25 +100,10 @@ bool forget_failed(Bus& bus, const std::string& unit) {
 }  // namespace
 
 std::vector<uint8_t> bitmap(const std::string& list) {
-  constexpr unsigned kMost = 8192;  // CONFIG_NR_CPUS of the largest kernels
-  std::vector<uint8_t> bits;
-  const char* at = list.data();
-  const char* const end = at + list.size();
-  while (at != end) {
-    unsigned first = 0;
-    auto read = std::from_chars(at, end, first);
-    if (read.ec != std::errc()) return {};
-    unsigned last = first;
-    if (read.ptr != end && *read.ptr == '-') {
-      read = std::from_chars(read.ptr + 1, end, last);
-      if (read.ec != std::errc()) return {};
-    }
-    if (last < first || last >= kMost) return {};
-    if (bits.size() <= last / 8) bits.resize(last / 8 + 1);
-    for (unsigned bit = first; bit <= last; ++bit) bits[bit / 8] |= static_cast<uint8_t>(1U << bit % 8);
-    at = read.ptr;
-    if (at != end && *at++ != ',') return {};
-  }
+  const auto numbers = spec::parse_number_list(list, spec::kMostCpus);
+  if (!numbers || numbers->empty()) return {};
+  std::vector<uint8_t> bits(numbers->back() / 8 + 1);
+  for (const uint32_t number : *numbers) bits[number / 8] |= static_cast<uint8_t>(1U << number % 8);
   return bits;
 }
 
