@@ -9,12 +9,11 @@ namespace cloche::runtime {
 // For run_sealed(): main's own, which must stay.
 void remember_arguments(char** argv);
 
-// What runs is a file that cannot be written by way of /proc/PID/exe: on a read-only mount, or a sealed memory file.
+// What runs is a file that cannot be written by way of /proc/PID/exe: in a read-only overlay, or a sealed memory file.
 [[nodiscard]] bool runs_sealed();
 
-// Executes this program again, with the same arguments and environment, from a read-only copy of its mount
-// (open_tree(2), mount_setattr(2)) or, without the right to make one, from a sealed memory file. Returns at once where
-// runs_sealed() is true already; else only on failure.
+// Executes this program again, with the same arguments and environment, as it is in a read-only overlay or, where none
+// can be had, from a sealed memory file. Returns at once where runs_sealed() is true already; else only on failure.
 sys::Result<> run_sealed();
 
 }  // namespace cloche::runtime

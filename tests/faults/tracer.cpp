@@ -59,15 +59,18 @@ void set_result(pid_t pid, int code) {
   ::ptrace(PTRACE_SETREGS, pid, nullptr, &registers);
 }
 
-// The program itself, also from a mount that shows in no path, or one of its memory files: the init, a sealed copy.
+// The program itself, also in an overlay that is attached nowhere, where its directory is the root; or one of its
+// memory files: the init, a sealed copy.
 bool is_ours(pid_t pid, const std::string& program) {
   const std::string link = fmt::format("/proc/{}/exe", pid);
   struct stat running{}, own{};
   if (::stat(link.c_str(), &running) != 0 || ::stat(program.c_str(), &own) != 0) return false;
   if (running.st_dev == own.st_dev && running.st_ino == own.st_ino) return true;
   char target[64] = {};
-  return ::readlink(link.c_str(), target, sizeof target - 1) > 0 &&
-         std::string_view(target).starts_with("/memfd:cloche");
+  if (::readlink(link.c_str(), target, sizeof target - 1) <= 0) return false;
+  const std::string_view leads_to = target;
+  const bool overlaid = leads_to == program.substr(program.rfind('/')) && running.st_size == own.st_size;
+  return overlaid || leads_to.starts_with("/memfd:cloche");
 }
 
 // The container's process is made with namespaces or into a cgroup; hooks, helpers and the process that joins are not.
