@@ -40,7 +40,7 @@ std::string content_of(const std::string& path) {
 
 bool read_memory(pid_t pid, uint64_t from, void* to, size_t size) {
   iovec here{.iov_base = to, .iov_len = size};
-  iovec there{.iov_base = reinterpret_cast<void*>(from),
+  iovec there{.iov_base = reinterpret_cast<void*>(from),  // NOLINT(performance-no-int-to-ptr)
               .iov_len = size};  // NOLINT(performance-no-int-to-ptr)
   return ::process_vm_readv(pid, &here, 1, &there, 1, 0) == static_cast<ssize_t>(size);
 }
@@ -141,6 +141,7 @@ void Tracer::become(int go) {
   const int in = ::open("/dev/null", O_RDONLY);
   const int out = ::open((scratch_ + "/traced.out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   const int err = ::open((scratch_ + "/traced.err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (in < 0 || out < 0 || err < 0) ::_exit(253);
   ::dup2(in, 0), ::dup2(out, 1), ::dup2(err, 2);
   sigset_t none;
   sigemptyset(&none);
