@@ -41,7 +41,7 @@ std::string content_of(const std::string& path) {
 bool read_memory(pid_t pid, uint64_t from, void* to, size_t size) {
   iovec here{.iov_base = to, .iov_len = size};
   iovec there{.iov_base = reinterpret_cast<void*>(from),  // NOLINT(performance-no-int-to-ptr)
-              .iov_len = size};  // NOLINT(performance-no-int-to-ptr)
+              .iov_len = size};
   return ::process_vm_readv(pid, &here, 1, &there, 1, 0) == static_cast<ssize_t>(size);
 }
 
