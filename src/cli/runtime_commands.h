@@ -24,8 +24,9 @@ int perform_exec(const Invocation& invocation, RuntimeLog& log);
 // runtime_show.cpp
 int perform_state(const Invocation& invocation, RuntimeLog& log);
 int perform_list(const Invocation& invocation, RuntimeLog& log);
-int perform_ps(const Invocation& invocation, RuntimeLog& log);
 int perform_spec(const Invocation& invocation, RuntimeLog& log);
+// runtime_ps.cpp
+int perform_ps(const Invocation& invocation, RuntimeLog& log);
 // runtime_explain.cpp
 int perform_explain(const Invocation& invocation, RuntimeLog& log);
 // runtime_features.cpp

@@ -22,6 +22,7 @@ int perform_explain(const Invocation& invocation, RuntimeLog& log) {
   if (!format) return log.error(format.error()), 1;
   const runtime::LaunchOptions options{.id = invocation.arguments[0],
                                        .bundle = invocation.flags.text("bundle"),
+                                       .config = invocation.flags.text("config"),
                                        .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled"};
   runtime::Report report;
   const auto text = invocation.flags.given("bundle")

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <signal.h>
 
 #include <charconv>
@@ -8,6 +9,7 @@
 #include "cli/runtime_commands.h"
 #include "runtime/launch.h"
 #include "runtime/lifecycle.h"
+#include "runtime/pattern.h"
 
 namespace cloche::cli {
 namespace {
@@ -22,6 +24,7 @@ std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocati
   const FlagValues& flags = invocation.flags;
   runtime::LaunchOptions options{.id = invocation.arguments[0],
                                  .bundle = flags.text("bundle"),
+                                 .config = flags.text("config"),
                                  .console_socket = flags.text("console-socket"),
                                  .pidfd_socket = flags.text("pidfd-socket"),
                                  .pid_file = flags.text("pid-file"),
@@ -47,6 +50,31 @@ int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view v
   const std::string& id = invocation.arguments[0];
   if (const auto done = std::forward<Perform>(perform)(state_root(invocation), id, report); !done)
     return fail(log, verb, id, done.error());
+  log.succeeded(report);
+  return 0;
+}
+
+// The same for every container that the pattern fits. Each is tried, and what fails is one sentence for all; none at
+// all is an error, as an id that is not there is, unless it is forced.
+template <class Perform>
+int perform_on_many(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
+  runtime::Report report;
+  const std::string& pattern = invocation.arguments[0];
+  const auto refuse = [&](const std::string& why) {
+    return log.error(fmt::format("cannot {} the containers of a pattern: {}", verb, why)), 1;
+  };
+  const runtime::StateRoot root = state_root(invocation);
+  const auto fitting = runtime::containers_that_fit(root, pattern, report.warnings);
+  if (!fitting) return refuse(fitting.error().message());
+  if (fitting->empty() && !invocation.flags.on("force"))
+    return refuse(fmt::format("no container's id fits \"{}\"", pattern));
+  std::vector<std::string> failed;
+  for (const runtime::Container& container : *fitting)
+    if (const auto done = perform(root, container, report); !done)
+      failed.push_back(fmt::format("\"{}\": {}", container.state.id, done.error().message()));
+  if (!failed.empty())
+    return refuse(
+        fmt::format("{} of {} failed: {}", failed.size(), fitting->size(), fmt::join(failed, "; ")));
   log.succeeded(report);
   return 0;
 }
@@ -81,16 +109,28 @@ int perform_start(const Invocation& invocation, RuntimeLog& log) {
 
 int perform_kill(const Invocation& invocation, RuntimeLog& log) {
   const std::string text = invocation.arguments.size() > 1 ? invocation.arguments[1] : "TERM";
-  return perform_on(invocation, log, "kill", [&](const auto& root, const auto& id, auto&) -> sys::Result<> {
+  const auto send = [&](const auto& root, const auto& id, auto&) -> sys::Result<> {
     CLOCHE_TRY_ASSIGN(signal, runtime::parse_signal(text));
     return runtime::kill(root, id, signal, invocation.flags.on("all"));
-  });
+  };
+  if (!invocation.flags.on("regex")) return perform_on(invocation, log, "kill", send);
+  return perform_on_many(
+      invocation, log, "kill",
+      [&](const auto& root, const runtime::Container& container, auto& report) -> sys::Result<> {
+        if (container.status == runtime::Status::stopped) return {};
+        return send(root, container.state.id, report);
+      });
 }
 
 int perform_delete(const Invocation& invocation, RuntimeLog& log) {
-  return perform_on(invocation, log, "delete", [&](const auto& root, const auto& id, auto& report) {
+  const auto remove = [&](const auto& root, const auto& id, auto& report) {
     return runtime::remove(root, id, invocation.flags.on("force"), report);
-  });
+  };
+  if (!invocation.flags.on("regex")) return perform_on(invocation, log, "delete", remove);
+  return perform_on_many(invocation, log, "delete",
+                         [&](const auto& root, const runtime::Container& container, auto& report) {
+                           return remove(root, container.state.id, report);
+                         });
 }
 
 int perform_pause(const Invocation& invocation, RuntimeLog& log) {

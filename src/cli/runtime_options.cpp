@@ -89,8 +89,9 @@ class Parser {
     word.remove_prefix(word.starts_with("--") ? 2 : 1);
     const size_t equals = word.find('=');
     const std::string_view name = word.substr(0, equals);
-    if (name == "help" || name == "h") return void(into_.help = true), std::nullopt;
-    const Flag* flag = find_flag(flags, name);
+    if (name == "help" || name == "h" || name == "?" || name == "usage")
+      return void(into_.help = true), std::nullopt;
+    const Flag* flag = find_flag(flags, name == "V" && command.empty() ? "version" : name);
     if (flag == nullptr) {
       if (take_letters(flags, values, word)) return {};
       return fmt::format("{}flag provided but not defined: -{} (cloche-runtime {}{}--help lists them)",

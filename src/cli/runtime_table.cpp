@@ -14,11 +14,13 @@ constexpr Flag kGlobals[] = {
     {"cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"},
     {"rootless", 0, "BOOL", "accepted; whether the caller is root is looked up"},
     {"criu", 0, "PATH", "accepted"},
-    {"version", 'v', {}, "prints the version"},
+    {"version", 'v', {}, "prints the version (also -V)"},
 };
 
 constexpr Flag kBundle{"bundle", 'b', "DIR",
                        "the directory with config.json (default: the working directory)"};
+constexpr Flag kConfig{"config", 'f', "FILE", "the configuration, instead of the bundle's config.json"};
+constexpr Flag kPattern{"regex", 'r', {}, "ID is an extended regular expression: every container it fits"};
 constexpr Flag kConsole{"console-socket", 0, "PATH", "socket that gets the terminal's master"};
 constexpr Flag kPidfd{"pidfd-socket", 0, "PATH", "socket that gets a pidfd of the process"};
 constexpr Flag kPidFile{"pid-file", 0, "FILE", "where the process's pid is written"};
@@ -28,12 +30,22 @@ constexpr Flag kPreserve{"preserve-fds", 0, "N", "the command keeps N descriptor
 constexpr Flag kDetach{"detach", 'd', {}, "returns when the command runs"};
 constexpr Flag kNoReaper{"no-subreaper", 0, {}, "accepted"};
 
-constexpr Flag kCreate[] = {kBundle, kConsole, kPidfd, kPidFile, kNoPivot, kNoKeyring, kPreserve};
-constexpr Flag kRun[] = {
-    kBundle,    kConsole,  kPidfd,  kPidFile,  kNoPivot,
-    kNoKeyring, kPreserve, kDetach, kNoReaper, {"keep", 0, {}, "leaves the container's state after its end"}};
-constexpr Flag kKill[] = {{"all", 'a', {}, "to every process of the container"}};
-constexpr Flag kDelete[] = {{"force", 'f', {}, "ends a running container; a missing one is no error"}};
+constexpr Flag kCreate[] = {kBundle,  kConfig,    kConsole,  kPidfd,   kPidFile,
+                            kNoPivot, kNoKeyring, kPreserve, kNoReaper};
+constexpr Flag kRun[] = {kBundle,
+                         kConfig,
+                         kConsole,
+                         kPidfd,
+                         kPidFile,
+                         kNoPivot,
+                         kNoKeyring,
+                         kPreserve,
+                         kDetach,
+                         kNoReaper,
+                         {"keep", 0, {}, "leaves the container's state after its end"}};
+constexpr Flag kKill[] = {{"all", 'a', {}, "to every process of the container"}, kPattern};
+constexpr Flag kDelete[] = {{"force", 'f', {}, "ends a running container; a missing one is no error"},
+                            kPattern};
 constexpr Flag kExec[] = {
     kConsole,
     kPidfd,
@@ -59,9 +71,11 @@ constexpr Flag kList[] = {{"format", 'f', "FORMAT", "table (default) or json"},
 constexpr Flag kPs[] = {{"format", 'f', "FORMAT", "table (default) or json"}};
 constexpr Flag kSpec[] = {
     {"bundle", 'b', "DIR", "where config.json is written (default: the working directory)"},
+    {"file", 'f', "FILE", "another file than config.json, below that directory if it is relative"},
     {"rootless", 0, {}, "for a caller without root's rights"}};
 
 constexpr Flag kExplain[] = {{"bundle", 'b', "DIR", "explains what create would do with this bundle"},
+                             {"config", 0, "FILE", "the configuration, instead of the bundle's config.json"},
                              {"format", 'f', "FORMAT", "text (default), json or script"}};
 constexpr Flag kUpdate[] = {
     {"resources", 'r', "FILE", "linux.resources as JSON; - is standard input"},
@@ -105,7 +119,7 @@ constexpr RuntimeCommand kCommands[] = {
     {"delete", "ID", "removes what is left of a container", kDelete, 1, 1, false, perform_delete},
     {"state", "ID", "prints a container's state as JSON", {}, 1, 1, false, perform_state},
     {"list", "", "lists the containers", kList, 0, 0, false, perform_list},
-    {"ps", "ID", "lists a container's processes", kPs, 1, 1, false, perform_ps},
+    {"ps", "ID [OPTION-OF-PS...]", "lists a container's processes", kPs, 1, kAny, true, perform_ps},
     {"pause", "ID", "freezes a container", {}, 1, 1, false, perform_pause},
     {"resume", "ID", "thaws a container", {}, 1, 1, false, perform_resume},
     {"explain", "ID", "prints the plan of a container, or why one could not be made", kExplain, 1, 1, false,

@@ -10,6 +10,7 @@
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/process.h"
+#include "sys/program.h"
 
 namespace cloche::kernel {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 sys::Result<std::string> helper_path(const std::string& program) {
   for (const char* directory : {"/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/run/wrappers/bin"}) {
     std::string path = fmt::format("{}/{}", directory, program);
-    if (sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0) return path;
+    if (sys::executable(path)) return path;
   }
   return sys::fail_because(fmt::format("{} is not installed (Debian's package uidmap)", program));
 }
@@ -42,28 +43,14 @@ sys::Result<> write_id_map_by_helper(pid_t pid, const std::string& program,
   for (const spec::IDMapping& range : map)
     for (const uint32_t number : {range.containerID, range.hostID, range.size})
       args.push_back(fmt::format("{}", number));
-  int ends[2];
-  if (const long raw = sys::raw_call(SYS_pipe2, ends, O_CLOEXEC); raw < 0)
-    return sys::fail(static_cast<int>(-raw), "pipe2()");
-  const sys::Fd output(ends[0]);
-  sys::Fd input(ends[1]);
-  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
-  if (std::holds_alternative<sys::Child>(cloned)) {
-    const auto given = sys::duplicate_to(input, 2);
-    const std::string why =
-        (given ? sys::execute({}, path, args, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}) : given.error())
-            .message();
-    sys::raw_call(SYS_write, input.get(), why.data(), why.size());
-    _exit(127);
-  }
-  input.reset();
-  CLOCHE_TRY_ASSIGN(said, sys::read_all(output, program, 4096));
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
-  if (ending.exit_code() == 0) return {};
+  CLOCHE_TRY_ASSIGN(
+      ended, sys::run_program({.path = path, .args = args, .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}));
+  if (ended.ending.exit_code() == 0) return {};
+  std::string& said = ended.text;
   while (said.ends_with('\n')) said.pop_back();
   return sys::fail_because(
       fmt::format("{}: {}", fmt::join(args, " "),
-                  said.empty() ? fmt::format("ended with {}", ending.exit_code()) : said));
+                  said.empty() ? fmt::format("ended with {}", ended.ending.exit_code()) : said));
 }
 
 sys::Result<sys::Fd> user_namespace_with(const std::vector<spec::IDMapping>& uids,

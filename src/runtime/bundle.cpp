@@ -14,22 +14,23 @@ std::string Bundle::rootfs() const {
   return spec.root->path.starts_with('/') ? spec.root->path : path + "/" + spec.root->path;
 }
 
-sys::Result<Bundle> read_bundle(const std::string& path, Report& report) {
+sys::Result<Bundle> read_bundle(const std::string& path, const std::string& config, Report& report) {
   Bundle bundle;
   char* real = ::realpath(path.empty() ? "." : path.c_str(), nullptr);
   if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", path));
   bundle.path = real;
   ::free(real);  // NOLINT: realpath(3) allocates so
-  auto text = spec::read_document(bundle.path + "/config.json");
+  const std::string name = config.empty() ? "config.json" : config;
+  auto text = spec::read_document(config.empty() ? bundle.path + "/config.json" : config);
   if (!text) return sys::fail_because(text.error().message());
   bundle.config = *std::move(text);
   auto read = spec::read_spec(bundle.config);
-  if (!read) return sys::fail_because(fmt::format("config.json: {}", read.error().message()));
-  for (const spec::Problem& odd : read->warnings) report.warnings.push_back("config.json: " + odd.message());
+  if (!read) return sys::fail_because(fmt::format("{}: {}", name, read.error().message()));
+  for (const spec::Problem& odd : read->warnings) report.warnings.push_back(name + ": " + odd.message());
   bundle.spec = std::move(read->value);
   auto valid = spec::validate(bundle.spec);
-  if (!valid) return sys::fail_because(fmt::format("config.json: {}", valid.error().message()));
-  for (const spec::Problem& odd : *valid) report.warnings.push_back("config.json: " + odd.message());
+  if (!valid) return sys::fail_because(fmt::format("{}: {}", name, valid.error().message()));
+  for (const spec::Problem& odd : *valid) report.warnings.push_back(name + ": " + odd.message());
   return bundle;
 }
 

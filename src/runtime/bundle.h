@@ -18,9 +18,9 @@ struct Bundle {
   [[nodiscard]] std::string rootfs() const;
 };
 
-// `path` holds config.json; empty is the working directory. Unknown keys become warnings of the report. Errors: not
-// there, no JSON, a field that is wrong, each by its name.
-sys::Result<Bundle> read_bundle(const std::string& path, Report& report);
+// `path` holds config.json, unless `config` names another file; empty is the working directory. Unknown keys become
+// warnings of the report. Errors: not there, no JSON, a field that is wrong, each by its name.
+sys::Result<Bundle> read_bundle(const std::string& path, const std::string& config, Report& report);
 
 // Moves the configuration out of the bundle. Errors: no root.path.
 sys::Result<plan::Request> request_for(Bundle& bundle, const LaunchOptions& options, bool await_start);

@@ -92,7 +92,7 @@ sys::Result<std::string> kept_explanation(const StateRoot& root, const std::stri
 
 sys::Result<std::string> explain_bundle(const LaunchOptions& options, ExplanationFormat format,
                                         Report& report) {
-  CLOCHE_TRY_ASSIGN(bundle, read_bundle(options.bundle, report));
+  CLOCHE_TRY_ASSIGN(bundle, read_bundle(options.bundle, options.config, report));
   CLOCHE_TRY_ASSIGN(explained, plan_of(std::move(bundle), options));
   for (const plan::Note& note : explained.plan.notes) report.notes.push_back(note.subject + ": " + note.text);
   return formatted(explained, format);

@@ -97,7 +97,7 @@ sys::Result<> Launch::check_terminal() const {
 
 sys::Result<> Launch::plan() {
   if (const auto problem = id_problem(options_.id)) return sys::fail_because(*problem);
-  CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, report_));
+  CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, options_.config, report_));
   bundle_ = std::move(bundle);
   CLOCHE_TRY_ASSIGN(request, request_for(bundle_, options_, way_ == Way::create));
   request_ = std::move(request);

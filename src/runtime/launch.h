@@ -13,22 +13,23 @@ namespace cloche::runtime {
 struct LaunchOptions {
   std::string id;
   std::string bundle;          // a directory that holds config.json
+  std::string config;  // the configuration's file, where it is another one than the bundle's config.json
   std::string console_socket;  // path of a listening stream socket that gets the terminal's master
-  std::string pidfd_socket;    // the same for a pidfd of the container's first process
+  std::string pidfd_socket;  // the same for a pidfd of the container's first process
   std::string pid_file;
-  uint32_t preserve_fds = 0;   // descriptors from 3 on that the command keeps
+  uint32_t preserve_fds = 0;  // descriptors from 3 on that the command keeps
   bool new_keyring = true;
-  bool own_cgroup = true;      // false: the container stays in the caller's, and limits are refused
+  bool own_cgroup = true;  // false: the container stays in the caller's, and limits are refused
   bool systemd_cgroup = false;  // it is a scope of systemd's
-  bool detach = false;         // `run`: return when the command runs
+  bool detach = false;  // `run`: return when the command runs
   bool record = false;  // --debug: say what each step took
-  bool keep = false;           // `run`: the container's state stays after its end
+  bool keep = false;  // `run`: the container's state stays after its end
 };
 
 // What is no error, one sentence each.
 struct Report {
   std::vector<std::string> warnings;  // unknown keys of the config, a poststop hook that failed
-  std::vector<std::string> notes;     // wanted by default, not to be had on this host: Plan::notes
+  std::vector<std::string> notes;  // wanted by default, not to be had on this host: Plan::notes
   std::vector<std::string> steps;  // with LaunchOptions::record: each step, its microseconds, its fallback
 };
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,9 +11,8 @@
 
 #include "kernel/cgroup.h"
 #include "runtime/facts.h"
-#include "sys/call.h"
 #include "sys/files.h"
-#include "sys/process.h"
+#include "sys/program.h"
 
 #ifndef CLOCHE_LIBEXEC
 #define CLOCHE_LIBEXEC "/usr/local/libexec/cloche"
@@ -26,16 +24,12 @@ namespace {
 constexpr char kProgram[] = "cloche-systemd", kVariable[] = "CLOCHE_SYSTEMD";
 constexpr size_t kLongestAnswer = 65536;
 
-bool executable(const std::string& path) {
-  return sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0;
-}
-
 std::optional<std::string> beside_this_program() {
   const auto self = sys::read_link(AT_FDCWD, "/proc/self/exe");
   if (!self) return {};
   const std::string directory = self->substr(0, self->rfind('/'));
   for (const char* place : {"/", "/../libexec/cloche/"})
-    if (std::string path = directory + place + kProgram; executable(path)) return path;
+    if (std::string path = directory + place + kProgram; sys::executable(path)) return path;
   return {};
 }
 
@@ -48,46 +42,23 @@ std::vector<std::string> environment() {
   return kept;
 }
 
-struct Answered {
-  int status = 0;
-  std::string text;
-};
-
-sys::Result<Answered> ask(std::vector<std::string> args) {
+sys::Result<sys::Outcome> ask(std::vector<std::string> args) {
   CLOCHE_TRY(find_systemd_helper());
-  const std::string program = ::getenv(kVariable);
   args.insert(args.begin(), kProgram);
-  int ends[2];
-  if (const long raw = sys::raw_call(SYS_pipe2, ends, O_CLOEXEC); raw < 0)
-    return sys::fail(static_cast<int>(-raw), "pipe2()");
-  const sys::Fd output(ends[0]);
-  sys::Fd input(ends[1]);
-  auto cloned = sys::clone_process({});
-  if (!cloned) return std::unexpected(std::move(cloned).error());
-  if (std::holds_alternative<sys::Child>(*cloned)) {
-    (void)sys::unblock_signals();
-    (void)sys::duplicate_to(input, 1);
-    (void)sys::close_range_from(3, true);
-    (void)sys::execute({}, program, args, environment());
-    _exit(127);
-  }
-  const pid_t child = std::get<sys::Parent>(*cloned).child;
-  input.reset();
-  Answered answered;
-  auto said = sys::read_all(output, program, kLongestAnswer);
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(child));
-  if (!said) return std::unexpected(std::move(said).error());
-  answered.status = ending.exit_code();
-  answered.text = *std::move(said);
-  return answered;
+  return sys::run_program({.path = ::getenv(kVariable),
+                           .args = std::move(args),
+                           .env = environment(),
+                           .captured = {1},
+                           .longest = kLongestAnswer});
 }
 
-BusRefusal refusal_of(const Answered& answered, const std::string& verb) {
+BusRefusal refusal_of(const sys::Outcome& answered, const std::string& verb) {
   const std::string line = answered.text.substr(0, answered.text.find('\n'));
   const size_t first = line.find('\t');
   const size_t second = first == std::string::npos ? first : line.find('\t', first + 1);
-  if (answered.status != 1 || second == std::string::npos)
-    return {verb, "cloche-systemd", fmt::format("it ended with status {} and no answer", answered.status)};
+  const int status = answered.ending.exit_code();
+  if (status != 1 || second == std::string::npos)
+    return {verb, "cloche-systemd", fmt::format("it ended with status {} and no answer", status)};
   return {line.substr(0, first), line.substr(first + 1, second - first - 1), line.substr(second + 1)};
 }
 
@@ -106,7 +77,7 @@ void add(std::vector<std::string>& args, const std::vector<plan::UnitProperty>& 
 sys::Result<std::string> request(std::vector<std::string> args, const std::string& verb, bool user,
                                  const std::string& unit) {
   CLOCHE_TRY_ASSIGN(answered, ask(std::move(args)));
-  if (answered.status == 0) return std::move(answered.text);
+  if (answered.ending.exit_code() == 0) return std::move(answered.text);
   return sys::fail_because(systemd_words(refusal_of(answered, verb), user, unit));
 }
 
@@ -116,11 +87,11 @@ std::string unit_of(const std::string& cgroup) { return cgroup.substr(cgroup.rfi
 
 sys::Result<> find_systemd_helper() {
   if (const char* named = ::getenv(kVariable); named != nullptr) {
-    if (executable(named)) return {};
+    if (sys::executable(named)) return {};
     return sys::fail_because(fmt::format("{}={}: there is no such program", kVariable, named));
   }
   auto path = beside_this_program();
-  if (!path && executable(std::string(CLOCHE_LIBEXEC "/") + kProgram))
+  if (!path && sys::executable(std::string(CLOCHE_LIBEXEC "/") + kProgram))
     path = std::string(CLOCHE_LIBEXEC "/") + kProgram;
   if (!path)
     return sys::fail_because(
@@ -178,7 +149,7 @@ sys::Result<> stop_scope(const std::string& cgroup, bool user) {
   const std::string unit = unit_of(cgroup);
   CLOCHE_TRY_ASSIGN(answered, ask(words_for(user, {"stop", unit})));
   // Without systemd there are no units; what may be left is the cgroup, without processes.
-  const bool stopped = answered.status == 0;
+  const bool stopped = answered.ending.exit_code() == 0;
   const BusRefusal refusal = stopped ? BusRefusal{} : refusal_of(answered, "stop");
   if (stopped || is_unreachable(refusal)) {
     auto removed = kernel::remove_cgroup(cgroup);

@@ -120,6 +120,9 @@ TEST_F(RuntimeErrors, ThePartsOfTheCommandLine) {
   // Single dashes, values after "=", switches with values.
   EXPECT_EQ(runtime({"-log-format=json", "-debug=false", "--rootless=true", "list", "-format", "json"}).out,
             "[]\n");
+  for (const char* help : {"-h", "-?", "--usage"})
+    EXPECT_EQ(runtime({"kill", help}).out, runtime({"kill", "--help"}).out);
+  EXPECT_EQ(runtime({"-V"}).out, runtime({"--version"}).out);
   const Outcome version = runtime({"--version"});
   EXPECT_TRUE(version.out.starts_with("cloche-runtime version ")) << version.out;
   EXPECT_NE(version.out.find("\ncommit: "), std::string::npos);

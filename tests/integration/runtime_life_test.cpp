@@ -3,9 +3,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 
 #include "support/bundle.h"
 #include "support/needs.h"
@@ -127,14 +129,14 @@ TEST_F(RuntimeLife, KillTakesNamesAndNumbersAndAll) {
   auto box = bundle(
       {"sh", "-c", "trap 'echo usr1' USR1; trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"});
   ASSERT_TRUE(start_detached(box).ok());
-  while (output().find("ready") == std::string::npos) usleep(1000);
+  ASSERT_TRUE(says("ready"));
   for (const char* name : {"USR1", "SIGUSR1", "10", "usr1"})
     EXPECT_TRUE(runtime({"kill", "box", name}).ok()) << name;
   EXPECT_TRUE(runtime({"kill", "box", "0"}).ok());
   const Outcome unknown = runtime({"kill", "box", "NOSUCH"});
   EXPECT_EQ(unknown.exit_code, 1);
   EXPECT_NE(unknown.err.find("unknown signal \"NOSUCH\""), std::string::npos);
-  while (output().find("usr1") == std::string::npos) usleep(1000);
+  ASSERT_TRUE(says("usr1"));
   EXPECT_TRUE(runtime({"kill", "--all", "box", "TERM"}).ok());
   EXPECT_TRUE(reaches("stopped"));
   EXPECT_TRUE(runtime({"kill", "--all", "box", "KILL"}).ok())
@@ -176,6 +178,83 @@ TEST_F(RuntimeLife, ListAndPs) {
   EXPECT_NE(runtime({"ps", "one"}).out.find("sleep 1000"), std::string::npos);
   EXPECT_TRUE(runtime({"delete", "-f", "one"}).ok());
   EXPECT_TRUE(runtime({"delete", "-f", "two"}).ok());
+}
+
+TEST_F(RuntimeLife, PsTakesOptionsOfPs) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sh", "-c", "sleep 1000 & echo ready; wait"});
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(says("ready"));
+  const std::string init = member(runtime({"state", "box"}).out, ".pid");
+  const Outcome full = runtime({"ps", "box", "-ef"});
+  EXPECT_TRUE(full.out.starts_with("UID")) << full.describe();
+  EXPECT_EQ(std::ranges::count(full.out, '\n'), 3) << full.out;
+  const Outcome columns = runtime({"ps", "box", "--", "-e", "-o", "pid,ppid,comm"});
+  EXPECT_TRUE(std::regex_search(columns.out, std::regex(" *" + init + " +[0-9]+ sh\n")))
+      << columns.describe();
+  for (const std::vector<std::string>& odd :
+       {std::vector<std::string>{"-e", "-o", "comm"}, {"--no-such-option"}}) {
+    std::vector<std::string> words{"ps", "box"};
+    words.insert(words.end(), odd.begin(), odd.end());
+    const Outcome refused = runtime(words);
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_EQ(std::ranges::count(refused.err, '\n'), 1) << refused.err;
+    EXPECT_NE(refused.err.find("ps"), std::string::npos) << refused.err;
+    EXPECT_EQ(refused.out, "");
+  }
+  EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok());
+}
+
+TEST_F(RuntimeLife, KillAndDeleteByPattern) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"});
+  for (const char* id : {"web-1", "web-2", "db"}) {
+    ASSERT_TRUE(start_detached(box, id).ok());
+    ASSERT_TRUE(says("ready"));
+  }
+  EXPECT_TRUE(runtime({"kill", "--regex", "^web-[0-9]+$", "TERM"}).ok());
+  EXPECT_TRUE(reaches("stopped", "web-1"));
+  EXPECT_TRUE(reaches("stopped", "web-2"));
+  EXPECT_EQ(status("db"), "running");
+  EXPECT_TRUE(runtime({"kill", "-r", "web", "TERM"}).ok()) << "what has stopped needs no signal";
+
+  const Outcome some = runtime({"delete", "-r", "."});
+  EXPECT_EQ(some.exit_code, 1);
+  EXPECT_EQ(std::ranges::count(some.err, '\n'), 1) << some.err;
+  EXPECT_NE(some.err.find("1 of 3 failed: \"db\": "), std::string::npos) << some.err;
+  EXPECT_EQ(runtime({"list", "-q"}).out, "db\n");
+  EXPECT_TRUE(runtime({"delete", "-f", "-r", "^d"}).ok());
+  EXPECT_EQ(runtime({"list", "-q"}).out, "");
+
+  for (const char* verb : {"kill", "delete"}) {
+    const Outcome none = runtime({verb, "--regex", "^db$"});
+    EXPECT_EQ(none.exit_code, 1);
+    EXPECT_NE(none.err.find("no container's id fits \"^db$\""), std::string::npos) << none.err;
+    const Outcome wrong = runtime({verb, "--regex", "("});
+    EXPECT_EQ(wrong.exit_code, 1);
+    EXPECT_NE(wrong.err.find("is no regular expression"), std::string::npos) << wrong.err;
+  }
+  EXPECT_TRUE(runtime({"delete", "--force", "--regex", "."}).ok());
+}
+
+TEST_F(RuntimeLife, AnotherFileThanConfigJson) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"echo", "of another file"});
+  box.write();
+  std::filesystem::rename(box.path() + "/config.json", scratch() + "/other.json");
+  const Outcome ran = runtime({"run", "--bundle", box.path(), "--config", scratch() + "/other.json", "box"});
+  EXPECT_EQ(ran.out, "of another file\n") << ran.describe();
+  EXPECT_NE(runtime({"explain", "--bundle", box.path(), "--config", scratch() + "/other.json", "box"})
+                .out.find("of another file"),
+            std::string::npos);
+  std::ofstream(scratch() + "/wrong.json") << R"({"ociVersion": 3})";
+  const Outcome wrong = runtime({"run", "-b", box.path(), "-f", scratch() + "/wrong.json", "box"});
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_NE(wrong.err.find("wrong.json: ociVersion"), std::string::npos) << wrong.err;
+
+  EXPECT_TRUE(runtime({"spec", "-b", box.path(), "--file", "third.json"}).ok());
+  EXPECT_TRUE(std::filesystem::exists(box.path() + "/third.json"));
+  EXPECT_EQ(runtime({"spec", "--file", box.path() + "/third.json"}).exit_code, 1) << "never over another";
 }
 
 TEST_F(RuntimeLife, TheTerminalIsSentOverTheConsoleSocket) {

@@ -119,6 +119,14 @@ std::string RuntimeTest::status(const std::string& id) {
   return outcome.ok() ? member(outcome.out, ".status") : "";
 }
 
+bool RuntimeTest::says(const std::string& text) {
+  for (int tries = 0; tries < 1000; ++tries) {
+    if (output().find(text) != std::string::npos) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 bool RuntimeTest::reaches(const std::string& wanted, const std::string& id) {
   for (int tries = 0; tries < 1000; ++tries) {
     if (status(id) == wanted) return true;
