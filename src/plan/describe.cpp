@@ -34,8 +34,9 @@ std::string say(const LeaveCgroup& a) {
 }
 
 std::string say(const EnableControllers& a) {
-  return fmt::format("make the {} controller{} available below {}", listed(a.controllers),
-                     a.controllers.size() == 1 ? "" : "s", shown(a.from));
+  return fmt::format("make the {} controller{} available below {}{}", listed(a.controllers),
+                     a.controllers.size() == 1 ? "" : "s", shown(a.from),
+                     a.only_count ? ", where they may be" : "");
 }
 
 std::string say(const WriteCgroup& a) {

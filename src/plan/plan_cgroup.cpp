@@ -89,6 +89,10 @@ Refusal no_cgroup(const Builder& b, const std::string& field) {
                      b.facts.user.empty() ? "the caller" : b.facts.user, below(cgroup.mount, cgroup.parent))};
 }
 
+bool is_handed_down(const Builder& b, const std::string& name) {
+  return std::ranges::find(b.facts.cgroup.handed_down, name) != b.facts.cgroup.handed_down.end();
+}
+
 // What hands a controller down has no processes (cgroups(7)): a caller that is alone in its delegated cgroup moves
 // aside; among others it would have to move them too, and they are not ours.
 Planned plan_leaving(Builder& b, const Place& place, const Strings& controllers, const std::string& field) {
@@ -101,9 +105,8 @@ Planned plan_leaving(Builder& b, const Place& place, const Strings& controllers,
                               "controller down (cgroups(7)): run this alone in its cgroup, as `systemd-run "
                               "--user --scope -p Delegate=yes cloche run ...` does",
                               parent, cgroup.strangers, cgroup.strangers == 1 ? "" : "es"));
-  const bool handed_down = std::ranges::all_of(controllers, [&](const std::string& name) {
-    return std::ranges::find(cgroup.handed_down, name) != cgroup.handed_down.end();
-  });
+  const bool handed_down =
+      std::ranges::all_of(controllers, [&](const std::string& name) { return is_handed_down(b, name); });
   if (!handed_down && !cgroup.parent_is_root && cgroup.own == cgroup.parent)
     b.host("caller-cgroup", LeaveCgroup{parent + "/cloche-caller"},
            Builder::standard("a cgroup with processes hands no controller down"));
@@ -202,6 +205,30 @@ std::string step_id(const std::string& file) {
   return id;
 }
 
+// Without its controller a cgroup counts nothing, and `events` would tell zeros. A caller that would have to leave its
+// cgroup for it does not.
+void plan_counting(Builder& b, const Place& place, const Strings& enabled) {
+  const auto& cgroup = b.facts.cgroup;
+  const auto parent = below(cgroup.mount, cgroup.parent);
+  const bool would_leave = place.from == parent && !cgroup.parent_is_root && cgroup.own == cgroup.parent;
+  const bool direct = place.from == parent && place.path.find('/', parent.size() + 1) == std::string::npos;
+  Strings wanted;
+  bool missing = !direct;
+  for (const char* name : {"cpu", "io", "memory", "pids"}) {
+    const bool known = std::ranges::find(cgroup.controllers, name) != cgroup.controllers.end();
+    if (!known || std::ranges::find(enabled, name) != enabled.end()) continue;
+    const bool down = is_handed_down(b, name);
+    if (!down && would_leave && enabled.empty()) continue;
+    wanted.emplace_back(name);
+    missing = missing || !down;
+  }
+  if (missing && !wanted.empty())
+    b.host(
+        "cgroup-counters",
+        EnableControllers{.from = place.from, .cgroup = b.cgroup, .controllers = wanted, .only_count = true},
+        Builder::standard("what a container uses can be asked for"));
+}
+
 void plan_writes(Builder& b, const std::vector<CgroupWrite>& writes) {
   for (const auto& write : writes)
     b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
@@ -270,6 +297,7 @@ Planned plan_cgroup(Builder& b) {
   if (!controllers.empty())
     b.host("cgroup-controllers", EnableControllers{place->from, b.cgroup, controllers},
            Builder::standard("the limits that follow are theirs"));
+  plan_counting(b, *place, controllers);
   plan_writes(b, *writes);
   CLOCHE_PLAN(check_device_policy(b, true));
   plan_device_policy(b);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 namespace cloche::plan {
@@ -317,8 +318,10 @@ void order_changes(std::vector<CgroupWrite>& writes, const CgroupNow& now) {
 }
 
 uint64_t weight_from_shares(uint64_t shares) {
-  const uint64_t inside = std::clamp<uint64_t>(shares, 2, 262144);
-  return 1 + (inside - 2) * 9999 / 262142;
+  if (shares <= 2) return 1;
+  if (shares >= 262144) return 10000;
+  const double l = std::log2(static_cast<double>(shares));
+  return static_cast<uint64_t>(std::ceil(std::pow(10.0, (l * l + 125 * l) / 612 - 7.0 / 34)));
 }
 
 uint64_t weight_from_blkio(uint16_t weight) {

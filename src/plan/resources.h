@@ -28,11 +28,11 @@ struct CgroupWrite {
 // memory, a smaller burst before a smaller quota.
 void order_changes(std::vector<CgroupWrite>& writes, const CgroupNow& now);
 
-// shares [2, 262144] -> weight [1, 10000]: 1 + (shares - 2) * 9999 / 262142, the formula that
-// config-linux.md's implementers agreed on first. Newer runc and crun bend it so that 1024 becomes 100; the
-// straight one keeps the ratio between two containers what their shares say.
+// shares [2, 262144] -> weight [1, 10000], so that the defaults meet, 1024 and 100: 10 to the power of
+// (l * l + 125 * l) / 612 - 7 / 34, where l = log2(shares), rounded up. crun has it so since 1.23 and runc since 1.3.2;
+// before, both drew a straight line, on which 1024 was 39.
 [[nodiscard]] uint64_t weight_from_shares(uint64_t shares);
-// blkio weight [10, 1000] -> io.weight [1, 10000].
+// blkio weight [10, 1000] -> io.weight [1, 10000], on a straight line, as in crun and runc.
 [[nodiscard]] uint64_t weight_from_blkio(uint16_t weight);
 
 }  // namespace cloche::plan

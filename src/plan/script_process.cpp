@@ -60,8 +60,8 @@ void ScriptWriter::emit(const EnableControllers& a) {
   if (value.empty() || !a.cgroup.starts_with(a.from + "/")) return line("# nothing to hand down");
   // Every cgroup above the container's, the topmost first.
   for (size_t end = a.from.size(); end < a.cgroup.size(); end = a.cgroup.find('/', end + 1)) {
-    line(fmt::format("echo {} >{}/cgroup.subtree_control", shell_word(value),
-                     shell_word(a.cgroup.substr(0, end))));
+    line(fmt::format("echo {} >{}/cgroup.subtree_control{}", shell_word(value),
+                     shell_word(a.cgroup.substr(0, end)), a.only_count ? " || :" : ""));
     if (a.cgroup.find('/', end + 1) == std::string::npos) break;
   }
 }

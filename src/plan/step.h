@@ -25,12 +25,14 @@ struct CreateCgroup {
 };
 BOOST_DESCRIBE_STRUCT(CreateCgroup, (), (path))
 
-// "+memory +pids" into cgroup.subtree_control of every cgroup from `from` down to the parent of `cgroup`.
+// "+memory +pids" into cgroup.subtree_control of every cgroup from `from` down to the parent of `cgroup`. `only_count`:
+// no limit needs them, they are there to tell what is used, and what is refused is left out.
 struct EnableControllers {
   std::string from, cgroup;
   Strings controllers;
+  bool only_count = false;
 };
-BOOST_DESCRIBE_STRUCT(EnableControllers, (), (from, cgroup, controllers))
+BOOST_DESCRIBE_STRUCT(EnableControllers, (), (from, cgroup, controllers, only_count))
 
 // The calling process moves from its cgroup into a leaf below it: a cgroup that has processes hands no controller down
 // (cgroups(7), "no internal processes").

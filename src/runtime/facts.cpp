@@ -108,9 +108,11 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
   // A process is only moved by who may write cgroup.procs of the common ancestor (cgroup-v2.rst, "Delegation
   // Containment"): a directory alone is not enough.
   cgroup.writable = accessible(directory, W_OK | X_OK) && accessible(directory + "/cgroup.procs", W_OK);
-  if (!controllers) return {};
+  // What is counted depends on them even without a limit; an ordinary user's container is counted with its limits only.
+  if (!controllers && !facts.privileged) return {};
   cgroup.controllers = words_of(read_or_empty(directory + "/cgroup.controllers"));
   cgroup.handed_down = words_of(read_or_empty(directory + "/cgroup.subtree_control"));
+  if (!controllers) return {};
   // Only the root has no such file (cgroup-v2.rst, "Core Interface Files").
   cgroup.parent_is_root = !accessible(directory + "/cgroup.type", F_OK);
   const auto inside = words_of(read_or_empty(directory + "/cgroup.procs"));

@@ -15,7 +15,8 @@ namespace cloche::runtime {
 
 struct FactsWanted {
   bool ids = false;  // subordinate ids, the map helpers, the user's name and home
-  bool controllers = false;  // cgroup.controllers, and where the others are on v1
+  bool controllers =
+      false;  // for limits: cgroup.controllers, who else is in the cgroup, where the others are on v1
   bool modules = false;  // AppArmor, SELinux
   bool mounts = false;  // the host's mounts and the entries of its root: for the image "host"
   bool resctrl = false;  // where a resctrl file system is mounted

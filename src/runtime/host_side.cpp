@@ -105,7 +105,10 @@ sys::Result<> HostSide::act(const plan::AttachToScope& step) { return attach_to_
 sys::Result<> HostSide::act(const plan::LeaveCgroup& step) { return kernel::move_to_leaf(step.leaf); }
 
 sys::Result<> HostSide::act(const plan::EnableControllers& step) {
-  return kernel::enable_controllers(step.from, step.cgroup, step.controllers);
+  auto enabled = kernel::enable_controllers(step.from, step.cgroup, step.controllers);
+  if (enabled || !step.only_count) return enabled;
+  note_fallback(record_, index_, fmt::format("not counted: {}", sys::errno_name(enabled.error().code)));
+  return {};
 }
 
 sys::Result<> HostSide::act(const plan::WriteCgroup& step) {

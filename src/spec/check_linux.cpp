@@ -34,14 +34,16 @@ Check check_paths(const Strings& paths, const std::string& name) {
   return {};
 }
 
-Check check_personality(const Linux& section, Warnings& warnings) {
+Check check_personality(const Linux& section) {
   if (!section.personality) return {};
   const auto& domain = section.personality->domain;
   if (domain != "LINUX" && domain != "LINUX32")
     return wrong("linux.personality.domain",
                  fmt::format("\"{}\" is neither LINUX nor LINUX32", printable(domain)));
   if (!section.personality->flags.empty())
-    warnings.push_back({"linux.personality.flags", "the specification defines none; ignored"});
+    return wrong("linux.personality.flags",
+                 fmt::format("\"{}\" is not supported: the specification defines no flags",
+                             printable(section.personality->flags.front())));
   return {};
 }
 
@@ -57,7 +59,7 @@ Check check_linux(const Spec& spec, Warnings& warnings) {
   CLOCHE_TRY(check_paths(section.maskedPaths, "linux.maskedPaths"));
   CLOCHE_TRY(check_paths(section.readonlyPaths, "linux.readonlyPaths"));
   CLOCHE_TRY(check_devices(section));
-  CLOCHE_TRY(check_personality(section, warnings));
+  CLOCHE_TRY(check_personality(section));
   if (section.memoryPolicy) CLOCHE_TRY(check_memory_policy(*section.memoryPolicy, "linux.memoryPolicy"));
   if (section.intelRdt) CLOCHE_TRY(check_intel_rdt(*section.intelRdt, "linux.intelRdt", warnings));
   if (section.resources) CLOCHE_TRY(check_resources(*section.resources, "linux.resources", warnings));

@@ -167,6 +167,8 @@ TEST(Diagnose, Cgroups) {
   EXPECT_THAT(of(plan::EnableControllers{"/c", "/c/x", {"memory"}}, ENOENT, facts).cause,
               HasSubstr("available: cpu pids"));
   EXPECT_THAT(of(plan::CreateCgroup{"/c/x"}, EBUSY).cause, HasSubstr("holds processes"));
+  EXPECT_THAT(of(plan::WriteCgroup{"/c/x", "io.weight", "8:0 100"}, EOPNOTSUPP).cause,
+              HasSubstr("no weights for the disk 8:0"));
   EXPECT_THAT(of(plan::WriteCgroup{"/c/x", "cpu.weight", "0"}, ERANGE).cause,
               HasSubstr("takes no 0 for cpu.weight"));
 }

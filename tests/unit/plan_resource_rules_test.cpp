@@ -60,7 +60,9 @@ TEST(PlanResources, CpuQuotaAndPeriodAreOneLine) {
 
 TEST(PlanResources, WeightsCoverTheWholeRange) {
   EXPECT_EQ(weight_from_shares(2), 1U);
-  EXPECT_EQ(weight_from_shares(1024), 39U);
+  EXPECT_EQ(weight_from_shares(512), 59U);
+  EXPECT_EQ(weight_from_shares(1024), 100U);
+  EXPECT_EQ(weight_from_shares(2000), 170U);
   EXPECT_EQ(weight_from_shares(262144), 10000U);
   EXPECT_EQ(weight_from_shares(1), 1U);
   EXPECT_EQ(weight_from_blkio(10), 1U);
@@ -130,21 +132,106 @@ TEST(PlanResources, ACallerAloneInItsDelegatedCgroupMovesAside) {
   EXPECT_EQ(find<LeaveCgroup>(*given, "caller-cgroup"), nullptr);
 }
 
-TEST(PlanResources, NothingOfV1IsLostSilently) {
+TEST(PlanResources, WhatV2CannotHoldIsRefused) {
   auto request = basic();
   auto& resources = os(request).resources.emplace();
   resources.network.emplace().classID = 7;
   EXPECT_TRUE(says(refusal(request), {"linux.resources.network.classID"}));
+  resources.network.emplace().priorities = {{.name = "eth0", .priority = 1}};
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.network.priorities"}));
   resources.network.reset();
   resources.cpu.emplace().realtimeRuntime = 5;
   EXPECT_TRUE(says(refusal(request), {"linux.resources.cpu.realtimeRuntime"}));
+  resources.cpu.emplace().realtimePeriod = 5;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.cpu.realtimeRuntime", "realtimePeriod"}));
   resources.cpu.reset();
   resources.memory.emplace().kernelTCP = 5;
   EXPECT_TRUE(says(refusal(request), {"linux.resources.memory.kernelTCP"}));
+  resources.memory.emplace().kernel = 5;
+  EXPECT_TRUE(says(refusal(request), {"linux.resources.memory.kernel", "memory.limit"}));
+}
+
+TEST(PlanResources, WhatOnlyTunesOnV1IsANote) {
+  auto request = basic();
+  auto& resources = os(request).resources.emplace();
+  const auto subjects = [&] {
+    const auto plan = make_plan(request, test::root_host());
+    std::string all;
+    if (plan)
+      for (const Note& note : plan->notes) all += note.subject + " ";
+    return all;
+  };
   resources.memory.emplace().swappiness = 10;
-  const auto plan = make_plan(request, test::root_host());
-  ASSERT_TRUE(plan);
-  EXPECT_EQ(plan->notes.at(0).subject, "memory.swappiness");
+  EXPECT_EQ(subjects(), "memory.swappiness ");
+  resources.memory.emplace().disableOOMKiller = true;
+  EXPECT_EQ(subjects(), "memory.disableOOMKiller ");
+  resources.memory.emplace() = {.limit = 1 << 30, .kernel = 1 << 20};
+  EXPECT_EQ(subjects(), "memory.kernel ");
+  // v2 always counts a cgroup's children with it.
+  resources.memory.emplace().useHierarchy = true;
+  EXPECT_EQ(subjects(), "");
+  resources.memory.reset();
+  resources.blockIO.emplace().leafWeight = 500;
+  EXPECT_EQ(subjects(), "blockIO.leafWeight ");
+  resources.blockIO.emplace().weightDevice = {{.major = 8, .minor = 0, .leafWeight = 500}};
+  EXPECT_EQ(subjects(), "blockIO.leafWeight ");
+}
+
+TEST(PlanResources, RdmaIsOneLineADevice) {
+  auto request = basic();
+  auto& resources = os(request).resources.emplace();
+  resources.rdma["mlx5_0"] = {.hcaHandles = 3, .hcaObjects = 10000};
+  resources.rdma["mlx5_1"] = {.hcaHandles = {}, .hcaObjects = 7};
+  resources.rdma["mlx5_2"] = {};
+  EXPECT_EQ(cgroup_value(request, "cgroup-rdma-max"), "mlx5_0 hca_handle=3 hca_object=10000");
+  EXPECT_EQ(cgroup_value(request, "cgroup-rdma-max#2"), "mlx5_1 hca_object=7");
+  EXPECT_EQ(cgroup_value(request, "cgroup-rdma-max#3"), "not there");
+}
+
+TEST(PlanResources, EveryDeviceHasItsLineOfEachLimit) {
+  auto request = basic();
+  auto& io = os(request).resources.emplace().blockIO.emplace();
+  io.weightDevice = {{.major = 8, .minor = 16, .weight = 10}};
+  io.throttleReadBpsDevice = {{.major = 8, .minor = 0, .rate = 1}};
+  io.throttleWriteBpsDevice = {{.major = 8, .minor = 1, .rate = 2}};
+  io.throttleReadIOPSDevice = {{.major = 8, .minor = 2, .rate = 3}};
+  io.throttleWriteIOPSDevice = {{.major = 8, .minor = 3, .rate = 0}};
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-weight"), "8:16 1");
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max"), "8:0 rbps=1");
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max#2"), "8:1 wbps=2");
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max#3"), "8:2 riops=3");
+  EXPECT_EQ(cgroup_value(request, "cgroup-io-max#4"), "8:3 wiops=max") << "0 takes a limit away";
+}
+
+// Without its controller a cgroup counts nothing.
+TEST(PlanCgroup, ControllersAreHandedDownForTheCountersToo) {
+  auto request = basic();
+  const auto counters = [&](const HostFacts& host) {
+    const auto plan = make_plan(request, host);
+    const auto* enabled = plan ? find<EnableControllers>(*plan, "cgroup-counters") : nullptr;
+    if (enabled == nullptr) return std::string("none");
+    EXPECT_TRUE(enabled->only_count);
+    std::string names;
+    for (const std::string& name : enabled->controllers) names += (names.empty() ? "" : " ") + name;
+    return enabled->from + ": " + names;
+  };
+  HostFacts host = test::root_host();
+  host.cgroup.handed_down = {};
+  EXPECT_EQ(counters(host), "/sys/fs/cgroup: cpu io memory pids");
+  host.cgroup.handed_down = {"cpu", "io", "memory", "pids"};
+  EXPECT_EQ(counters(host), "none") << "they are there";
+  os(request).cgroupsPath = "/engine/box";
+  EXPECT_EQ(counters(host), "/sys/fs/cgroup: cpu io memory pids") << "nothing is known of the one between";
+  os(request).resources.emplace().memory.emplace().limit = 1 << 20;
+  EXPECT_EQ(counters(host), "/sys/fs/cgroup: cpu io pids");
+  os(request).cgroupsPath.clear();
+  os(request).resources.reset();
+  host.cgroup.controllers = {"hugetlb"};
+  EXPECT_EQ(counters(host), "none");
+  HostFacts user = test::user_host();
+  user.cgroup.controllers = {"cpu", "memory", "pids"};
+  user.cgroup.handed_down = {};
+  EXPECT_EQ(counters(user), "none") << "the caller would have to leave its cgroup";
 }
 
 TEST(PlanResources, UnifiedNamesFilesNotPathsOrActions) {

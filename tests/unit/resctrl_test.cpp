@@ -137,6 +137,15 @@ TEST_F(Resctrl, MonitoringIsAGroupInTheGroup) {
   EXPECT_TRUE(fs::exists(top_ + "/tasks"));
 }
 
+TEST_F(Resctrl, TheOlderWordsForMonitoringMeanTheSame) {
+  EXPECT_EQ(perform({.closID = "/", .enableCMT = true}), "");
+  EXPECT_EQ(read("mon_groups/box/tasks"), "4242\n");
+  undo();
+  EXPECT_EQ(perform({.closID = "/", .enableMBM = true}), "");
+  EXPECT_EQ(read("mon_groups/box/tasks"), "4242\n");
+  undo();
+}
+
 TEST_F(Resctrl, AnotherOnesGroupIsNotTaken) {
   EXPECT_EQ(perform({}), "");
   EXPECT_TRUE(says(perform({}), {"resctrl: ", "/box is there already"}));

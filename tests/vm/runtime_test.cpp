@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <iostream>
 
 #include "support/bundle.h"
 #include "support/needs.h"
@@ -47,6 +48,44 @@ TEST_F(VmRuntime, TooLittleMemoryToStartInIsSaid) {
   EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
   EXPECT_TRUE(outcome.err.contains("for want of memory: /sys/fs/cgroup/vm-runtime/memory.max is 65536"))
       << outcome.err;
+}
+
+// The least memory.max, in steps of 16 KiB, with which three starts of three succeed.
+TEST_F(VmRuntime, StartsWithNoMoreMemoryThanCrun) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  CLOCHE_NEEDS(needs::program("crun"));
+  auto box = limited({"true"});
+  box.config.ociVersion = "1.0.0";  // crun 1.8 takes no later one
+  std::string last;
+  const auto starts = [&](const std::vector<std::string>& program, int64_t limit) {
+    box.config.linux_->resources->memory = {.limit = limit, .swap = limit};
+    box.write();
+    std::vector<std::string> argv = program;
+    argv.insert(argv.end(), {"run", "--bundle", box.path(), "least"});
+    bool all = true;
+    for (int round = 0; round < 3 && all; ++round) {
+      const Outcome outcome = test::run({.argv = argv});
+      all = outcome.ok();
+      last = outcome.describe();
+    }
+    argv = program;
+    argv.insert(argv.end(), {"delete", "--force", "least"});
+    (void)test::run({.argv = argv});  // crun may leave what it could not finish
+    return all;
+  };
+  const auto least = [&](const std::vector<std::string>& program) {
+    constexpr int64_t kStep = 16 << 10;
+    int64_t fails = 0, works = 512;  // in steps: 8 MiB
+    EXPECT_TRUE(starts(program, works * kStep)) << last;
+    while (works - fails > 1) {
+      const int64_t middle = (works + fails) / 2;
+      (starts(program, middle * kStep) ? works : fails) = middle;
+    }
+    return works * kStep;
+  };
+  const int64_t ours = least(command({})), theirs = least({"crun", "--root", scratch() + "/crun"});
+  std::cout << "least memory.max: cloche-runtime " << ours << ", crun " << theirs << "\n";
+  EXPECT_LE(ours, theirs);
 }
 
 // The guest mounts the tree with nsdelegate, as systemd does.
