@@ -68,8 +68,10 @@ class GroupRun {
         failures_(group_.candidates.size()) {}
 
   Measured measure() {
-    for (size_t round = 0; round < options_.warm_up + options_.rounds && interrupted == 0; ++round)
-      measure_round(round);
+    if (group_.one_after_another)
+      for (size_t index = 0; index < samples_.size(); ++index) measure_all_of(index);
+    else
+      for (size_t round = 0; round < rounds() && interrupted == 0; ++round) measure_round(round);
     Measured measured{.group = group_.name, .what = group_.what, .names = {}, .samples = {}};
     for (size_t index = 0; index < samples_.size(); ++index) {
       if (!failures_[index].empty()) continue;
@@ -81,29 +83,52 @@ class GroupRun {
   [[nodiscard]] const std::vector<std::string>& failures() const { return failures_; }
 
  private:
+  [[nodiscard]] size_t warm_up() const { return group_.fewer_rounds == 1 ? options_.warm_up : 0; }
+  [[nodiscard]] size_t rounds() const {
+    return warm_up() + std::max<size_t>(1, options_.rounds / group_.fewer_rounds);
+  }
+  void measure_all_of(size_t index) {
+    const Candidate& candidate = group_.candidates[index];
+    const std::string id = fmt::format("{}{}", id_prefix(), ++serial_);
+    if (auto begun = run_all(launcher(), candidate.begin, id, state_of(candidate)); !begun)
+      failures_[index] = fmt::format("{} {}: {}", group_.name, candidate.name, begun.error().message());
+    for (size_t round = 0; round < rounds(); ++round) keep(index, round);
+    // Also after a failure, so that nothing keeps running.
+    if (auto ended = run_all(launcher(), candidate.end, id, state_of(candidate));
+        !ended && failures_[index].empty())
+      failures_[index] = fmt::format("{} {}: {}", group_.name, candidate.name, ended.error().message());
+  }
   // Each round begins with another candidate, so that none always follows the same one.
   void measure_round(size_t round) {
     for (size_t offset = 0; offset < samples_.size(); ++offset) {
-      size_t index = (round + offset) % samples_.size();
-      if (!failures_[index].empty() || interrupted != 0) continue;
-      auto sample = measure_once(group_.candidates[index]);
-      if (!sample)
-        failures_[index] =
-            fmt::format("{} {}: {}", group_.name, group_.candidates[index].name, sample.error().message());
-      else if (round >= options_.warm_up)
-        samples_[index].push_back(*sample);
+      keep((round + offset) % samples_.size(), round);
     }
+  }
+  void keep(size_t index, size_t round) {
+    if (!failures_[index].empty() || interrupted != 0) return;
+    auto sample = measure_once(group_.candidates[index]);
+    if (!sample)
+      failures_[index] =
+          fmt::format("{} {}: {}", group_.name, group_.candidates[index].name, sample.error().message());
+    else if (round >= warm_up())
+      samples_[index].push_back(*sample);
+  }
+  [[nodiscard]] Launcher launcher() const {
+    return {.program = stage_.directory + "/launch", .error_log = stage_.directory + "/stderr"};
+  }
+  [[nodiscard]] std::string state_of(const Candidate& candidate) const {
+    std::string state = fmt::format("{}/state-{}", stage_.directory, candidate.name);
+    std::filesystem::create_directories(state);
+    return state;
   }
   sys::Result<Sample> measure_once(const Candidate& candidate) {
     std::string id = fmt::format("{}{}", id_prefix(), ++serial_);
-    std::string state = fmt::format("{}/state-{}", stage_.directory, candidate.name);
-    std::filesystem::create_directories(state);
-    Launcher launcher{.program = stage_.directory + "/launch", .error_log = stage_.directory + "/stderr"};
-    auto sample = run_all(launcher, candidate.before, id, state);
+    const std::string state = state_of(candidate);
+    auto sample = run_all(launcher(), candidate.before, id, state);
     rest(options_.pause_ms);
-    if (sample) sample = run_all(launcher, candidate.measured, id, state);
+    if (sample) sample = run_all(launcher(), candidate.measured, id, state);
     // Also after a failure, so that nothing keeps running.
-    auto cleaned = run_all(launcher, candidate.after, id, state);
+    auto cleaned = run_all(launcher(), candidate.after, id, state);
     rest(options_.pause_ms);
     if (sample && !cleaned) return cleaned;
     return sample;
@@ -163,9 +188,10 @@ int measure_and_print(const Stage& stage, const Options& options) {
 int run_benchmark(int argc, char** argv) {
   Options options;
   CLI::App app{"Start-up time and memory beside crun, runc and the floor, as ratios of one run"};
-  app.add_option("--groups", options.groups, "what is measured: run, host, lifecycle, exec, state")
+  app.add_option("--groups", options.groups,
+                 "what is measured: run, host, lifecycle, exec, state, sequence, parallel, crowd")
       ->delimiter(',')
-      ->check(CLI::IsMember({"run", "host", "lifecycle", "exec", "state"}))
+      ->check(CLI::IsMember({"run", "host", "lifecycle", "exec", "state", "sequence", "parallel", "crowd"}))
       ->capture_default_str();
   app.add_option("--rounds", options.rounds, "measured rounds")
       ->check(CLI::Range(1, 100000))

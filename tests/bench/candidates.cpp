@@ -43,6 +43,34 @@ Candidate running_candidate(const Runtime& runtime, const Stage& stage, const Ar
           .after = {command(runtime, {"delete", "--force", "{id}"})}};
 }
 
+// COUNT starts, AT_ONCE of them at a time.
+Candidate many_candidate(const Runtime& runtime, const Stage& stage, int count, int at_once) {
+  Argv argv{stage.directory + "/many", std::to_string(count), std::to_string(at_once)};
+  for (std::string& word : command(runtime, {"run", "--bundle", stage.bundle, "{id}-{n}"}))
+    argv.push_back(std::move(word));
+  return {.name = runtime.name, .before = {}, .measured = {argv}, .after = {}};
+}
+
+// A start on an empty machine, and a start beside a thousand containers of the same runtime.
+Group crowd(const Runtime& runtime, const Stage& stage) {
+  const std::string count = "1000";
+  const auto all_of_them = [&](const Argv& words) {
+    Argv argv{stage.directory + "/many", count, "4"};
+    for (std::string& word : command(runtime, words)) argv.push_back(std::move(word));
+    return argv;
+  };
+  Candidate alone = run_candidate(runtime, stage.bundle), among = alone;
+  alone.name = "alone";
+  among.name = "among " + count;
+  among.begin = {all_of_them({"run", "--detach", "--bundle", stage.pause_bundle, "{id}-{n}"})};
+  among.end = {all_of_them({"delete", "--force", "{id}-{n}"})};
+  return {
+      .name = "crowd",
+      .what = fmt::format("{}: a start while a thousand containers run, and while none does", runtime.name),
+      .candidates = {alone, among},
+      .one_after_another = true};
+}
+
 std::vector<Runtime> runtimes(const std::string& programs, std::vector<std::string>& missing) {
   std::vector<Runtime> found;
   for (const Runtime& wanted : {Runtime{"cloche-runtime", programs + "/cloche-runtime"},
@@ -65,6 +93,9 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
   Group lifecycle{"lifecycle", "the same container by create, start and delete", {}};
   Group exec{"exec", "one more process in a running container", {}};
   Group state{"state", "the state of a running container", {}};
+  Group sequence{
+      .name = "sequence", .what = "100 starts, one after another", .candidates = {}, .fewer_rounds = 10};
+  Group parallel{.name = "parallel", .what = "64 starts at once", .candidates = {}, .fewer_rounds = 10};
 
   std::string floor = stage.directory + "/floor";
   run.candidates.push_back({"floor", {}, {{floor, stage.bundle + "/rootfs"}}, {}});
@@ -73,6 +104,8 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
     lifecycle.candidates.push_back(lifecycle_candidate(runtime, stage));
     exec.candidates.push_back(running_candidate(runtime, stage, {"exec", "{id}", "/true"}));
     state.candidates.push_back(running_candidate(runtime, stage, {"state", "{id}"}));
+    sequence.candidates.push_back(many_candidate(runtime, stage, 100, 1));
+    parallel.candidates.push_back(many_candidate(runtime, stage, 64, 64));
   }
   run.candidates.push_back({"fork+exec only", {}, {{floor, "--bare", stage.bundle + "/rootfs"}}, {}});
 
@@ -83,7 +116,11 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
   for (const Runtime& runtime : all)
     if (runtime.name != "cloche-runtime")
       host.candidates.push_back(run_candidate(runtime, stage.host_bundle));
-  return {run, host, lifecycle, exec, state};
+  std::vector<Group> groups{run, host, lifecycle, exec, state, sequence, parallel};
+  for (const Runtime& runtime : all)
+    if (runtime.name != "runc")
+      groups.push_back(crowd(runtime, stage));  // a thousand of runc's take a minute
+  return groups;
 }
 
 }  // namespace cloche::bench

@@ -15,6 +15,7 @@ struct Candidate {
   std::vector<Argv> before;    // not measured; done in each round
   std::vector<Argv> measured;  // their times add up, of their memory the largest counts
   std::vector<Argv> after;     // not measured
+  std::vector<Argv> begin{}, end{};  // not measured; once, around all rounds, with one and the same {id}
 };
 
 // Candidates that do the same work: only these are compared with each other.
@@ -22,6 +23,10 @@ struct Group {
   std::string name;
   std::string what;  // one sentence, for the table's head
   std::vector<Candidate> candidates;
+  // All rounds of one candidate before those of the next: what one of them begins would weigh on the others.
+  bool one_after_another = false;
+  // Of --rounds, for what takes long: one in so many, and no warm-up.
+  size_t fewer_rounds = 1;
 };
 
 // `programs` is the directory of this build's programs. Candidates whose program is missing are left out and named

@@ -144,6 +144,7 @@ sys::Result<> make_work_directory(Stage& stage, const StageOptions& options) {
   stage.directory = pattern;
   CLOCHE_TRY(mount_new("tmpfs", stage.directory));
   files::copy_file(options.programs + "/cloche_bench_launch", stage.directory + "/launch");
+  files::copy_file(options.programs + "/cloche_bench_many", stage.directory + "/many");
   files::copy_file(options.programs + "/cloche_floor", stage.directory + "/floor");
   return {};
 }
