@@ -116,7 +116,7 @@ TEST_F(VmResources, FilesWithoutAFieldAreWrittenByUnified) {
   CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
   auto box = limited(
       "cd /sys/fs/cgroup; cat memory.high memory.min memory.swap.high; "
-      "busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=30 2>/dev/null; "
+      "busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=16 2>/dev/null; "
       "grep ^high memory.events");
   box.config.linux_->resources->unified = {
       {"memory.high", "16777216"}, {"memory.min", "4194304"}, {"memory.swap.high", "1048576"}};
