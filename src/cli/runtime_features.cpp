@@ -7,6 +7,7 @@
 #include "kernel/capabilities.h"
 #include "runtime/facts.h"
 #include "spec/numbers.h"
+#include "spec/validate.h"
 #include "version.h"
 
 #ifndef CLOCHE_COMMIT
@@ -74,13 +75,15 @@ std::string capability_list() {
 }  // namespace
 
 std::string version_text() {
-  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: 1.3.0\n", kVersion, CLOCHE_COMMIT);
+  return fmt::format("cloche-runtime version {}\ncommit: {}\nspec: {}.{}.0\n", kVersion, CLOCHE_COMMIT,
+                     spec::kMajorVersion, spec::kNewestMinorVersion);
 }
 
 int perform_features(const Invocation&, RuntimeLog&) {
   std::string out = "{\n";
   const auto line = [&](std::string_view text) { (out += text) += '\n'; };
-  line("  \"ociVersionMin\": \"1.0.0\",\n  \"ociVersionMax\": \"1.3.0\",");
+  line(fmt::format("  \"ociVersionMin\": \"{0}.0.0\",\n  \"ociVersionMax\": \"{0}.{1}.0\",",
+                   spec::kMajorVersion, spec::kNewestMinorVersion));
   line(fmt::format("  \"hooks\": {},", quoted_list(kHooks)));
   line(fmt::format("  \"mountOptions\": {},", quoted_list(kMountOptions)));
   line("  \"linux\": {");

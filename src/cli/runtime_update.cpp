@@ -5,9 +5,9 @@
 #include <charconv>
 
 #include "cli/runtime_commands.h"
-#include "engine/values.h"
 #include "runtime/update.h"
 #include "spec/read.h"
+#include "spec/size.h"
 #include "sys/files.h"
 
 namespace cloche::cli {
@@ -35,7 +35,7 @@ bool whole(const std::string& text, std::optional<T>& into) {
 }
 
 bool size(const std::string& text, std::optional<int64_t>& into) {
-  const auto bytes = engine::parse_size(text);
+  const auto bytes = spec::parse_size(text);
   if (bytes) into = *bytes;
   return bytes.has_value();
 }

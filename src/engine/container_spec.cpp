@@ -11,6 +11,8 @@
 #include "engine/resource_options.h"
 #include "engine/values.h"
 #include "kernel/capabilities.h"
+#include "spec/default_spec.h"
+#include "spec/size.h"
 
 namespace cloche::engine {
 namespace {
@@ -56,7 +58,7 @@ class Builder {
 
   std::expected<plan::Request, std::string> build(const std::string& id) {
     request_.id = id;
-    spec().ociVersion = "1.2.0";
+    spec().ociVersion = spec::kWrittenVersion;
     spec().linux_.emplace();
     spec().process.emplace();
     spec().root = spec::Root{.path = "rootfs", .readonly = options_.read_only};
@@ -99,7 +101,7 @@ class Builder {
     // tmpfs(5): a size, or a share of the memory.
     std::string_view size = options_.scratch_size;
     if (size.ends_with('%') ? !parse_whole(size.substr(0, size.size() - 1), 1, 1000)
-                            : !size.empty() && !parse_size(size))
+                            : !size.empty() && !spec::parse_size(size))
       return std::unexpected(
           fmt::format("--scratch-size {}: write a size or a share of the memory, as in 64m or 10%", size));
     request_.root = plan::HostRoot{.scratch = facts_.runtime_dir + "/" + request_.id + "/scratch",

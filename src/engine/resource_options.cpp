@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/values.h"
+#include "spec/size.h"
 #include "sys/files.h"
 
 namespace cloche::engine {
@@ -36,7 +37,7 @@ class Limits {
   std::expected<void, std::string> memory() {
     std::optional<int64_t> limit;
     if (!options_.memory.empty()) {
-      const auto size = parse_size(options_.memory);
+      const auto size = spec::parse_size(options_.memory);
       if (!size) return std::unexpected("--memory: " + size.error());
       limit = *size;
       if (!resources().memory) resources().memory.emplace();
@@ -50,13 +51,13 @@ class Limits {
     for (const Row& row : {Row{"--memory-high", "memory.high", options_.memory_high},
                            Row{"--memory-low", "memory.low", options_.memory_low}}) {
       if (row.text.empty()) continue;
-      const auto size = parse_size(row.text);
+      const auto size = spec::parse_size(row.text);
       if (!size) return std::unexpected(fmt::format("{}: {}", row.flag, size.error()));
       unified(row.file, as_cgroup_value(*size), fmt::format("{} {}", row.flag, row.text));
     }
     if (options_.memory_swap.empty()) return {};
     // Docker's meaning, which everybody has learnt: memory and swap together.
-    const auto total = parse_size(options_.memory_swap);
+    const auto total = spec::parse_size(options_.memory_swap);
     if (!total) return std::unexpected("--memory-swap: " + total.error());
     if (!limit) return std::unexpected("--memory-swap is memory and swap together: it needs --memory too");
     if (*total >= 0 && *limit >= 0 && *total < *limit)

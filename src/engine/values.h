@@ -15,9 +15,6 @@ namespace cloche::engine {
 template <class T>
 using Parsed = std::expected<T, std::string>;
 
-// Bytes: "512M", "1.5g", "1073741824"; the suffixes b k m g t, with or without "i" and "b", are powers of 1024.
-// "max" and "-1" are unlimited (-1).
-Parsed<int64_t> parse_size(std::string_view text);
 Parsed<int64_t> parse_whole(std::string_view text, int64_t least, int64_t most);
 // CPUs as a decimal number, in microseconds of a period of 100 ms: "1.5" is 150000.
 Parsed<int64_t> parse_cpus(std::string_view text);

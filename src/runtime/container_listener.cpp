@@ -13,16 +13,16 @@
 #include "runtime/container_side.h"
 #include "runtime/hooks.h"
 #include "runtime/json_text.h"
+#include "spec/default_spec.h"
 #include "sys/process.h"
 #include "sys/sockets.h"
 
 namespace cloche::runtime {
 namespace {
 
-constexpr std::string_view kSpecVersion = "1.2.0";
-
 std::string process_state(const std::string& container, const std::string& pid, const std::string& metadata) {
-  return fmt::format(R"({{"ociVersion":"{}","fds":["seccompFd"],"pid":{}{},"state":{}}})", kSpecVersion, pid,
+  return fmt::format(R"({{"ociVersion":"{}","fds":["seccompFd"],"pid":{}{},"state":{}}})",
+                     spec::kWrittenVersion, pid,
                      metadata.empty() ? "" : R"(,"metadata":)" + json_string(metadata), container);
 }
 
@@ -67,8 +67,7 @@ sys::Result<> ContainerSide::load_with_listener(const std::string& metadata) {
   // The process has no other thread but the one that must stay free.
   program.flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_TSYNC);
   std::string container = prepared_.oci_state;
-  if (container.empty())
-    container = hook_state({.id = plan_.container, .ociVersion = std::string(kSpecVersion)});
+  if (container.empty()) container = hook_state({.id = plan_.container, .ociVersion = spec::kWrittenVersion});
   container = state_for_hooks(std::move(container), pid_, status_at("startContainer"));
   ListenerHandover handover{.side = *this, .state = process_state(container, pid_, metadata)};
   std::vector<std::byte> stack(size_t{256} << 10);

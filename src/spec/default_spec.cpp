@@ -59,7 +59,7 @@ const Strings& default_readonly_paths() {
 
 Spec default_spec() {
   Spec spec;
-  spec.ociVersion = "1.2.0";
+  spec.ociVersion = kWrittenVersion;
   spec.process = default_process();
   spec.root = Root{.path = "rootfs", .readonly = true};
   spec.hostname = "cloche";

@@ -7,6 +7,9 @@
 
 namespace cloche::spec {
 
+// The version of what Cloche itself writes: the newest one that older runtimes read too.
+inline constexpr const char* kWrittenVersion = "1.2.0";
+
 // For root: every namespace but user and time, a read-only root, three capabilities.
 Spec default_spec();
 // For a caller without privilege: a user namespace that maps root to these ids alone, the host's network, and no

@@ -41,13 +41,13 @@ Check check_version(const std::string& version, Warnings& warnings) {
   if (!take_number(rest, major) || !dot() || !take_number(rest, minor) || !dot() ||
       !take_number(rest, patch) || !is_semver_suffix(rest))
     return wrong("ociVersion", fmt::format("\"{}\" is no version such as \"1.2.0\"", printable(version)));
-  if (major != 1)
-    return wrong(
-        "ociVersion",
-        fmt::format("version {} of the specification is not supported, only 1.0 to 1.3", printable(version)));
-  if (minor > 3)
-    warnings.push_back({"ociVersion", fmt::format("{} is newer than 1.3, the newest that is known here",
-                                                  printable(version))});
+  if (major != kMajorVersion)
+    return wrong("ociVersion",
+                 fmt::format("version {} of the specification is not supported, only {}.0 to {}.{}",
+                             printable(version), kMajorVersion, kMajorVersion, kNewestMinorVersion));
+  if (minor > kNewestMinorVersion)
+    warnings.push_back({"ociVersion", fmt::format("{} is newer than {}.{}, the newest that is known here",
+                                                  printable(version), kMajorVersion, kNewestMinorVersion)});
   return {};
 }
 

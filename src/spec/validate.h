@@ -11,6 +11,9 @@
 
 namespace cloche::spec {
 
+// The versions of the specification that are known: a later 1.x is read with a warning.
+inline constexpr unsigned kMajorVersion = 1, kNewestMinorVersion = 3;
+
 // The warnings, or the first thing that is wrong.
 using Validation = std::expected<std::vector<Problem>, Problem>;
 

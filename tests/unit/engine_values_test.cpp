@@ -7,6 +7,7 @@
 
 #include "engine/process_options.h"
 #include "engine/values.h"
+#include "spec/size.h"
 
 namespace cloche::engine {
 namespace {
@@ -16,18 +17,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Values, Sizes) {
-  EXPECT_EQ(parse_size("0").value(), 0);
-  EXPECT_EQ(parse_size("1073741824").value(), 1 << 30);
+  EXPECT_EQ(spec::parse_size("0").value(), 0);
+  EXPECT_EQ(spec::parse_size("1073741824").value(), 1 << 30);
   for (const char* text : {"512M", "512m", "512mb", "512MiB", "512Mi", "0.5g", "524288k"})
-    EXPECT_EQ(parse_size(text).value(), 512 << 20) << text;
-  EXPECT_EQ(parse_size("max").value(), -1);
-  EXPECT_EQ(parse_size("-1").value(), -1);
+    EXPECT_EQ(spec::parse_size(text).value(), 512 << 20) << text;
+  EXPECT_EQ(spec::parse_size("max").value(), -1);
+  EXPECT_EQ(spec::parse_size("-1").value(), -1);
   for (const char* text : {"", "m", "-5m", "+5m", "5x", "5bb", "5mm", "1.2.3m", ".", "0x10", "1e3", " 5m",
                            "5m ", "5 m", "nan", "inf", "five"})
-    EXPECT_FALSE(parse_size(text)) << text;
-  EXPECT_THAT(parse_size("99999999999999t").error(), HasSubstr("larger than any memory"));
-  EXPECT_FALSE(parse_size(std::string(400, '9')));
-  EXPECT_FALSE(parse_size("9223372036854775808"));
+    EXPECT_FALSE(spec::parse_size(text)) << text;
+  EXPECT_THAT(spec::parse_size("99999999999999t").error(), HasSubstr("larger than any memory"));
+  EXPECT_FALSE(spec::parse_size(std::string(400, '9')));
+  EXPECT_FALSE(spec::parse_size("9223372036854775808"));
 }
 
 TEST(Values, WholeNumbers) {
