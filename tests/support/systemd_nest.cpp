@@ -24,7 +24,7 @@ std::string slurp(const std::string& path) {
 // A safety net: each wait ends at its event.
 template <class Condition>
 bool comes_true(Condition condition) {
-  for (int tries = 0; tries < 3000; ++tries) {
+  for (int tries = 0; tries < 1000; ++tries) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
@@ -33,13 +33,14 @@ bool comes_true(Condition condition) {
 
 constexpr char kUserUnit[] = R"([Unit]
 Description=the manager of one user
+DefaultDependencies=no
 [Service]
 Type=notify
 User=%i
 Slice=user-%i.slice
 Delegate=cpu memory pids
 KillMode=mixed
-Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH={0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
+Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH=/run/user/%i/systemd/user.control:/run/user/%i/systemd/transient:{0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
 ExecStart=/lib/systemd/systemd --user --unit=nest.target
 )";
 
@@ -57,10 +58,10 @@ SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory
   const pid_t outer = process_->pid();
   const bool up = comes_true([&] {
     pid_ = std::atoi(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str());
+    cgroup_ = slurp(directory_ + "/cgroup");
     return pid_ > 0 && slurp(fmt::format("/proc/{}/comm", pid_)) == "systemd" &&
-           run({"systemctl", "is-system-running"}).out == "running\n";
+           fs::exists(cgroup_ + "/init.scope") && run({"systemctl", "is-system-running"}).out == "running\n";
   });
-  cgroup_ = slurp(directory_ + "/cgroup");
   if (!up) problem_ = "systemd does not come up: " + slurp(directory_ + "/console");
 }
 
@@ -75,8 +76,28 @@ SystemdNest::~SystemdNest() {
 
 std::vector<std::string> SystemdNest::inside(const std::vector<std::string>& argv,
                                              const std::vector<std::string>& environment) const {
-  std::vector<std::string> all{"nsenter", "-t", fmt::format("{}", pid_), "-m", "-p", "-u", "-i", "-C",
-                               "env",     "-i"};
+  return in_cgroup("/init.scope", argv, environment);
+}
+
+std::vector<std::string> SystemdNest::in_cgroup(const std::string& cgroup,
+                                                const std::vector<std::string>& argv,
+                                                const std::vector<std::string>& environment) const {
+  // First into the cgroup, then into its namespace: on a tree with nsdelegate no process passes the root of a cgroup
+  // namespace from inside, so that systemd could not move one that is still outside (cgroups(7)).
+  std::vector<std::string> all{"sh",
+                               "-c",
+                               "echo 0 >\"$0\" && exec \"$@\"",
+                               cgroup_ + cgroup + "/cgroup.procs",
+                               "nsenter",
+                               "-t",
+                               fmt::format("{}", pid_),
+                               "-m",
+                               "-p",
+                               "-u",
+                               "-i",
+                               "-C",
+                               "env",
+                               "-i"};
   all.push_back(fmt::format("PATH={}", std::getenv("PATH")));
   all.push_back(std::string(kMarkerVariable) + "=" + marker());
   all.insert(all.end(), environment.begin(), environment.end());
@@ -99,10 +120,11 @@ std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
 }
 
 Outcome SystemdNest::user_shell(uid_t uid, gid_t gid, const std::string& script) const {
-  return test::run(
-      {.argv = inside({"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid),
-                       "--clear-groups", "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
-                      {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
+  return test::run({.argv = in_cgroup(
+                        fmt::format("/user.slice/user-{0}.slice/user@{0}.service/init.scope", uid),
+                        {"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid),
+                         "--clear-groups", "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
+                        {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
 }
 
 }  // namespace cloche::test

@@ -39,6 +39,9 @@ class SystemdNest {
   [[nodiscard]] Outcome user_shell(uid_t uid, gid_t gid, const std::string& script) const;
 
  private:
+  [[nodiscard]] std::vector<std::string> in_cgroup(const std::string& cgroup,
+                                                   const std::vector<std::string>& argv,
+                                                   const std::vector<std::string>& environment) const;
   std::string directory_, cgroup_, problem_;
   std::unique_ptr<Running> process_;
   pid_t pid_ = 0;
