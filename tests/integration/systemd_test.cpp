@@ -82,6 +82,17 @@ TEST_F(Systemd, TheScopeIsWhereCgroupsPathSays) {
   EXPECT_TRUE(inside({"delete", "--force", "box"}).ok());
 }
 
+TEST_F(Systemd, ItIsExplainedAsTheScopeThatItIs) {
+  auto box = sleeper();
+  box.config.linux_->cgroupsPath = "machine.slice:libpod:4f1c";
+  const Outcome started = start(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  const Outcome explained =
+      nest_->run({program("cloche-runtime"), "--root", scratch() + "/nest/state", "explain", "box"});
+  EXPECT_THAT(explained.out, HasSubstr("libpod-4f1c.scope")) << explained.describe();
+  EXPECT_TRUE(inside({"delete", "--force", "box"}).ok());
+}
+
 TEST_F(Systemd, WhatSystemdStopsIsStoppedAndCanBeDeleted) {
   auto box = sleeper();
   // Its first process has no handler for TERM.
@@ -136,6 +147,34 @@ TEST_F(Systemd, AUnitPropertyThatIsNotAllowedIsRefusedByName) {
   const Outcome refused = start(box);
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.out, HasSubstr("annotations.org.systemd.property.ExecStopPost"));
+}
+
+TEST_F(Systemd, ItIsAskedByTheSystemBusToo) {
+  CLOCHE_NEEDS(needs::program("dbus-daemon"));
+  ASSERT_EQ(nest_->start_bus(), "");
+  const auto box = bundle({"sh", "-c", "echo ran"}, "nest/bundle");
+  box.write();
+  // Nobody is behind its own socket.
+  EXPECT_TRUE(nest_->shell("mv /run/systemd/private /run/systemd/unused").ok());
+  const Outcome ran = inside({"run", "--bundle", box.path(), "box"});
+  EXPECT_EQ(ran.out, "ran\n") << ran.describe();
+  EXPECT_TRUE(nest_->shell("mv /run/systemd/unused /run/systemd/private").ok());
+  EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+}
+
+TEST_F(Systemd, TheBusThatRefusesAContainerIsNamed) {
+  CLOCHE_NEEDS(needs::program("dbus-daemon"));
+  ASSERT_EQ(nest_->start_bus("<deny send_member='StartTransientUnit'/>"), "");
+  const auto box = sleeper();
+  box.write();
+  const Outcome refused = test::run(
+      {.argv = nest_->inside(words({"run", "--bundle", box.path(), "box"}), {SystemdNest::kSystemBus})});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("systemd or the system bus refused StartTransientUnit for cloche-box.scope"),
+                    HasSubstr("org.freedesktop.DBus.Error.AccessDenied"),
+                    HasSubstr("org.freedesktop.systemd1.manage-units")));
+  EXPECT_EQ(inside({"list", "-q"}).out, "");
 }
 
 TEST_F(Systemd, OneThatDoesNotAnswerIsWaitedForOnlySoLong) {

@@ -44,6 +44,25 @@ Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH=/run/user/%i/systemd/
 ExecStart=/lib/systemd/systemd --user --unit=nest.target
 )";
 
+constexpr char kBusConfig[] = R"(<busconfig><type>system</type><auth>EXTERNAL</auth>
+<listen>unix:path=/run/dbus/system_bus_socket</listen>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
+{}</policy></busconfig>
+)";
+// systemd joins a bus whose socket and service are units of these names.
+constexpr char kBusSocket[] = R"([Unit]
+DefaultDependencies=no
+[Socket]
+ListenStream=/run/dbus/system_bus_socket
+)";
+constexpr char kBusService[] = R"([Unit]
+DefaultDependencies=no
+Requires=dbus.socket
+[Service]
+Type=notify
+ExecStart=/usr/bin/dbus-daemon --config-file={}/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation
+)";
+
 }  // namespace
 
 SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory)) {
@@ -109,6 +128,20 @@ std::string SystemdNest::property(const std::string& unit, const std::string& na
   std::string text = run({"systemctl", "show", "-P", name, unit}).out;
   while (text.ends_with('\n')) text.pop_back();
   return text;
+}
+
+std::string SystemdNest::start_bus(const std::string& rules) const {
+  std::ofstream(directory_ + "/bus.conf") << fmt::format(kBusConfig, rules);
+  std::ofstream(directory_ + "/units/dbus.socket") << kBusSocket;
+  std::ofstream(directory_ + "/units/dbus.service") << fmt::format(kBusService, directory_);
+  const Outcome started = shell("systemctl daemon-reload && systemctl start dbus.service");
+  const bool joined = started.ok() && comes_true([&] {
+                        return shell(
+                                   "dbus-send --system --print-reply --dest=org.freedesktop.DBus / "
+                                   "org.freedesktop.DBus.NameHasOwner string:org.freedesktop.systemd1")
+                            .out.contains("boolean true");
+                      });
+  return joined ? "" : started.describe() + slurp(directory_ + "/console");
 }
 
 std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "spec/default_spec.h"
@@ -17,7 +18,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr char kUnit[] = "cloche-box.scope";
+constexpr char kUnit[] = "box.scope";
 
 class VmSystemd : public RuntimeTest {
  protected:
@@ -46,8 +47,32 @@ class VmSystemd : public RuntimeTest {
     return fmt::format("{} --root {}/nest/state --systemd-cgroup {}", program("cloche-runtime"), scratch(),
                        more);
   }
+  void start(const Bundle& box) {
+    box.write();
+    const Outcome started =
+        nest_->shell(words("run --detach --bundle " + box.path() +
+                           " box </dev/null >/tmp/out 2>&1; s=$?; cat /tmp/out; exit $s"));
+    ASSERT_TRUE(started.ok()) << started.describe();
+  }
+  // All that the tests look at, in one fork.
+  std::string properties() {
+    std::string text = nest_
+                           ->run({"systemctl", "show", "-p", "MemoryMax", "-p", "MemorySwapMax", "-p",
+                                  "TasksMax", "-p", "CPUQuotaPerSecUSec", "-p", "AllowedCPUs", kUnit})
+                           .out;
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    const auto at = [&](const std::string& name) {
+      const auto found =
+          std::ranges::find_if(lines, [&](const auto& line) { return line.starts_with(name + "="); });
+      return found == lines.end() ? name + "?" : *found;
+    };
+    return fmt::format("{} {} {} {} {}", at("MemoryMax"), at("MemorySwapMax"), at("TasksMax"),
+                       at("CPUQuotaPerSecUSec"), at("AllowedCPUs"));
+  }
   std::string file(const std::string& name) {
-    std::ifstream in(nest_->cgroup() + "/system.slice/" + kUnit + "/" + name);
+    std::ifstream in(nest_->cgroup() + "/vm.slice/vm-pods.slice/" + kUnit + "/" + name);
     std::string line;
     std::getline(in, line);
     return line;
@@ -69,23 +94,40 @@ TEST_F(VmSystemd, LimitsArePropertiesAndOutliveADaemonReload) {
   cpu.period = 100000;
   cpu.cpus = "1";
   box.config.linux_->resources->hugepageLimits = {{.pageSize = "2MB", .limit = 0}};
-  box.write();
-  const Outcome started = nest_->shell(words("run --detach --bundle " + box.path() +
-                                             " box </dev/null >/tmp/out 2>&1; s=$?; cat /tmp/out; exit $s"));
-  ASSERT_TRUE(started.ok()) << started.describe();
-  for (const char* when : {"at first", "after daemon-reload"}) {
-    EXPECT_EQ(nest_->property(kUnit, "MemoryMax"), "67108864") << when;
-    EXPECT_EQ(nest_->property(kUnit, "MemorySwapMax"), "0") << when;
-    EXPECT_EQ(nest_->property(kUnit, "TasksMax"), "20") << when;
-    EXPECT_EQ(nest_->property(kUnit, "AllowedCPUs"), "1") << when;
-    EXPECT_EQ(nest_->property(kUnit, "CPUQuotaPerSecUSec"), "500ms") << when;
-    EXPECT_EQ(file("memory.max"), "67108864") << when;
-    EXPECT_EQ(file("pids.max"), "20") << when;
-    EXPECT_EQ(file("cpu.max"), "50000 100000") << when;
-    EXPECT_EQ(file("cpuset.cpus"), "1") << when;
-    EXPECT_EQ(file("hugetlb.2MB.max"), "0") << when;
-    ASSERT_TRUE(nest_->run({"systemctl", "daemon-reload"}).ok());
-  }
+  box.config.linux_->cgroupsPath = "vm-pods.slice::box";
+  start(box);
+  const std::string as_made =
+      "MemoryMax=67108864 MemorySwapMax=0 TasksMax=20 CPUQuotaPerSecUSec=500ms AllowedCPUs=1";
+  EXPECT_EQ(properties(), as_made);
+  ASSERT_TRUE(nest_->run({"systemctl", "daemon-reload"}).ok());
+  EXPECT_EQ(properties(), as_made);
+  EXPECT_EQ(file("memory.max") + " " + file("pids.max") + " " + file("cpu.max") + " " + file("cpuset.cpus") +
+                " " + file("hugetlb.2MB.max"),
+            "67108864 20 50000 100000 1 0");
+
+  // A quota of 30.5 %, of which systemd keeps 31.
+  const Outcome updated = nest_->shell(words(
+      "update --memory 32M --memory-swap 32M --pids-limit 3 --cpu-quota 30500 --cpu-period 100000 box"));
+  EXPECT_TRUE(updated.ok()) << updated.describe();
+  const std::string changed =
+      "MemoryMax=33554432 MemorySwapMax=0 TasksMax=3 CPUQuotaPerSecUSec=310ms AllowedCPUs=1";
+  EXPECT_EQ(properties(), changed);
+  EXPECT_EQ(file("cpu.max"), "30500 100000");
+  // What cannot be written takes everything back.
+  const Outcome failed = nest_->shell(
+      "echo '{\"pids\":{\"limit\":9},\"cpu\":{\"cpus\":\"0\"},"
+      "\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":999,\"minor\":999,"
+      "\"rate\":1}]}}' | " +
+      words("update --resources=- box"));
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("(nothing was changed)")) << failed.describe();
+  ASSERT_TRUE(nest_->run({"systemctl", "daemon-reload"}).ok());
+  EXPECT_EQ(properties(), changed);
+  EXPECT_EQ(file("memory.max") + " " + file("pids.max") + " " + file("cpuset.cpus"), "33554432 3 1");
+
+  // The new limits bite what is executed later.
+  const Outcome forks = nest_->shell(words("exec box sh -c 'sleep 5 & sleep 5 & sleep 5 & wait'"));
+  EXPECT_THAT(forks.err, HasSubstr("can't fork")) << forks.describe();
   const Outcome deleted = nest_->shell(words("delete --force box"));
   EXPECT_TRUE(deleted.ok()) << deleted.describe();
   EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
