@@ -164,7 +164,9 @@ TEST_F(Systemd, ItIsAskedByTheSystemBusToo) {
 
 TEST_F(Systemd, TheBusThatRefusesAContainerIsNamed) {
   CLOCHE_NEEDS(needs::program("dbus-daemon"));
-  ASSERT_EQ(nest_->start_bus("<deny send_member='StartTransientUnit'/>"), "");
+  ASSERT_EQ(nest_->start_bus(
+                "<deny send_interface='org.freedesktop.systemd1.Manager' send_member='StartTransientUnit'/>"),
+            "");
   const auto box = sleeper();
   box.write();
   const Outcome refused = test::run(
