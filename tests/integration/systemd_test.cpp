@@ -10,6 +10,7 @@
 #include "support/bundle.h"
 #include "support/needs.h"
 #include "support/systemd_nest.h"
+#include "support/test_user.h"
 
 namespace cloche::test {
 namespace {
@@ -200,6 +201,19 @@ TEST_F(NoSystemd, IsSaidWithWhatToDo) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd answers on this host"), HasSubstr("/no-bus"),
                                  HasSubstr("cgroupfs")));
   EXPECT_EQ(runtime({"list", "-q"}).out, "");
+}
+
+TEST_F(NoSystemd, AUserIsToldHowToHaveAManager) {
+  CLOCHE_NEEDS(needs::test_user());
+  const TestUser& user = TestUser::get();
+  const auto box = bundle({"true"});
+  box.write();
+  shell(fmt::format("chmod 755 {} && chmod -R a+rX {}", scratch(), box.path()));
+  const Outcome refused = user.run(
+      {.argv = {program("cloche-runtime"), "--systemd-cgroup", "run", "--bundle", box.path(), "box"}});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd manager of this user answers"),
+                                 HasSubstr("enable-linger"), HasSubstr("XDG_RUNTIME_DIR")));
 }
 
 TEST_F(NoSystemd, AMissingHelperIsNamed) {

@@ -146,12 +146,25 @@ TEST_F(VmSystemd, AUsersContainerIsAScopeOfTheUsersManager) {
   box.config.linux_->resources = limits;
   box.write();
   shell(fmt::format("chown -Rh {}:{} {}", user.uid(), user.gid(), box.path()));
-  const Outcome outcome =
-      nest_->user_shell(user.uid(), user.gid(),
-                        fmt::format("{} --root /run/user/{}/state --systemd-cgroup run --bundle {} box",
-                                    program("cloche-runtime"), user.uid(), box.path()));
+  const std::string runtime =
+      fmt::format("{} --root /run/user/{}/state", program("cloche-runtime"), user.uid());
+  const auto as_user = [&](const std::string& script) {
+    return nest_->user_shell(user.uid(), user.gid(), script);
+  };
+  const std::string run = fmt::format("{} --systemd-cgroup run --bundle {} ", runtime, box.path());
+  const Outcome outcome = as_user(run + "box");
   EXPECT_EQ(counter(outcome.out, "status"), 137) << outcome.describe();
   EXPECT_THAT(outcome.out, HasSubstr("\n20\n")) << outcome.describe();
+
+  box.config.process->args = {"sleep", "1000"};
+  box.write();
+  const Outcome changed = as_user(fmt::format(
+      "{1} --detach box </dev/null >/tmp/of-user 2>&1 || cat /tmp/of-user; {0} update --pids-limit 9 box && "
+      "systemctl --user daemon-reload && systemctl --user show -P TasksMax cloche-box.scope && "
+      "{0} exec box sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/pids.max' && {0} delete --force box && "
+      "systemctl --user show -P LoadState cloche-box.scope",
+      runtime, run));
+  EXPECT_EQ(changed.out, "9\n0::/\n9\nnot-found\n") << changed.describe();
 }
 
 }  // namespace
