@@ -76,7 +76,8 @@ SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory
               .limit = std::chrono::seconds(500)});
   const pid_t outer = process_->pid();
   const bool up = comes_true([&] {
-    pid_ = std::atoi(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str());
+    pid_ = static_cast<pid_t>(
+        std::strtol(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str(), nullptr, 10));
     cgroup_ = slurp(directory_ + "/cgroup");
     return pid_ > 0 && slurp(fmt::format("/proc/{}/comm", pid_)) == "systemd" &&
            fs::exists(cgroup_ + "/init.scope") && run({"systemctl", "is-system-running"}).out == "running\n";
