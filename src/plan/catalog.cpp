@@ -29,6 +29,7 @@ template <> constexpr Entry row<LimitDevices> = {"limit-devices", P::device_poli
 
 template <> constexpr Entry row<StartScope> = {"start-scope", P::cgroup, "StartTransientUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<AttachToScope> = {"attach-to-scope", P::cgroup, "AttachProcessesToUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
+template <> constexpr Entry row<SetScopeProperties> = {"set-scope-properties", P::cgroup, "SetUnitProperties", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
 
 template <> constexpr Entry row<CloneProcess> = {"clone", P::namespaces, "clone3", "clone(2)", {5, 7}, none};
 template <> constexpr Entry row<DenySetgroups> = {"deny-setgroups", P::id_map, "/proc/PID/setgroups", "user_namespaces(7)", {3, 19}, none};

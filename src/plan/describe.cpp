@@ -61,20 +61,28 @@ std::string say(const JoinResctrlGroup& a) {
 
 std::string say(const LimitDevices& a) { return describe_device_rules(a.rules); }
 
+std::string said_properties(const std::vector<UnitProperty>& properties) {
+  std::string text;
+  for (const UnitProperty& property : properties)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", printable(property.name), shown(property.value));
+  return text;
+}
+
 std::string say(const StartScope& a) {
-  std::string text =
+  const std::string text =
       fmt::format("have {} start {} in {}, with the container's first process in it",
                   a.user ? "the caller's systemd manager" : "systemd", shown(a.unit), shown(a.slice));
-  std::string properties;
-  for (const UnitProperty& property : a.properties)
-    properties += fmt::format("{}{}={}", properties.empty() ? "" : ", ", printable(property.name),
-                              shown(property.value));
-  return text + in_parentheses(properties);
+  return text + in_parentheses(said_properties(a.properties));
 }
 
 std::string say(const AttachToScope& a) {
   return fmt::format("have {} move the process into {}", a.user ? "the caller's systemd manager" : "systemd",
                      shown(a.unit));
+}
+
+std::string say(const SetScopeProperties& a) {
+  return fmt::format("have {} change {}: {}", a.user ? "the caller's systemd manager" : "systemd",
+                     shown(a.unit), said_properties(a.properties));
 }
 
 // ---- namespaces and ids ----------------------------------------------------------------------------------

@@ -319,6 +319,14 @@ Planned plan_cgroup_update(Builder& b, const CgroupNow& now) {
            EnableControllers{is_below(now.path, parent) ? parent : cgroup.mount, now.path, *missing},
            Builder::standard("the limits that follow are theirs"));
   }
+  // First the properties: with them systemd writes the files too, a CPU quota only in whole percents.
+  if (now.scope) {
+    SetScopeProperties change = *now.scope;
+    change.properties = unit_properties(*writes, b.facts.systemd.version);
+    if (!change.properties.empty())
+      b.host("scope", std::move(change),
+             Builder::standard("systemd writes a unit's limits anew on a daemon-reload"));
+  }
   plan_writes(b, *writes);
   // Last: it replaces the earlier policy at once, and nothing can fail after it.
   if (b.os.resources && !b.os.resources->devices.empty()) plan_device_policy(b);

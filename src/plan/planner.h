@@ -78,6 +78,8 @@ struct CgroupNow {
   Strings controllers;  // cgroup.controllers
   // File -> what it holds, without its last newline; one that is not there (its controller is not enabled) is absent.
   std::map<std::string, std::string> values;
+  // The scope of systemd's that it is, whose properties follow the limits; none: a cgroup of Cloche's own.
+  std::optional<SetScopeProperties> scope;
   // Its config limits memory and swap together, so that the one follows from the other.
   bool swap_total = false;
 };

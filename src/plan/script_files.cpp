@@ -146,6 +146,7 @@ void ScriptWriter::emit(const MountFs& a) {
   for (const std::string& option : a.options) options.push_back(escaped(option, ","));
   const std::string source = shell_word(a.source.empty() ? a.type : a.source), type = shell_word(a.type);
   if (a.label && a.type != "mqueue") options.push_back("context=\"" + *a.label + '"');
+  if (a.contents) line(fmt::format("covers=; [ ! -d {} ] || covers=1", target));
   make_directory(target);
   if (a.contents) {
     copied_tmpfs(a, options, readonly);
@@ -179,7 +180,7 @@ void ScriptWriter::emit(const MountFs& a) {
 void ScriptWriter::copied_tmpfs(const MountFs& a, const Strings& options, bool readonly) {
   const std::string target = below_root(a.target), stage = "\"$work/scratch\"";
   line(fmt::format("mount -t tmpfs {}-- tmpfs {}", option_flag(options), stage));
-  line(fmt::format("cp -a -- {}/. {}", target, stage));
+  line(fmt::format("[ -z \"$covers\" ] || cp -a -- {}/. {}", target, stage));
   for (const std::string& option : a.options) {
     if (option.starts_with("mode=")) line(fmt::format("chmod -- {} {}", shell_word(option.substr(5)), stage));
     if (option.starts_with("uid=")) line(fmt::format("chown -- {} {}", shell_word(option.substr(4)), stage));

@@ -48,6 +48,10 @@ void ScriptWriter::emit(const AttachToScope& a) {
   not_done(fmt::format("the process is not moved into systemd's {}", printable(a.unit)));
 }
 
+void ScriptWriter::emit(const SetScopeProperties& a) {
+  not_done(fmt::format("the properties of systemd's {} stay as they are", printable(a.unit)));
+}
+
 void ScriptWriter::emit(const LeaveCgroup& a) {
   line(fmt::format("mkdir -p -- {}", shell_word(a.leaf)));
   line(fmt::format("echo $$ >{}/cgroup.procs", shell_word(a.leaf)));

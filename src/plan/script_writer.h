@@ -47,6 +47,7 @@ class ScriptWriter {
   void emit(const CreateCgroup&);
   void emit(const StartScope&);
   void emit(const AttachToScope&);
+  void emit(const SetScopeProperties&);
   void emit(const LeaveCgroup&);
   void emit(const EnableControllers&);
   void emit(const WriteCgroup&);

@@ -79,6 +79,14 @@ struct AttachToScope {
 };
 BOOST_DESCRIBE_STRUCT(AttachToScope, (), (unit, cgroup, user))
 
+// SetUnitProperties until the next boot: limits of a scope that runs; done when systemd has written its cgroup's files.
+struct SetScopeProperties {
+  std::string unit;
+  bool user = false;
+  std::vector<UnitProperty> properties;
+};
+BOOST_DESCRIBE_STRUCT(SetScopeProperties, (), (unit, user, properties))
+
 // ---- resctrl: Documentation/filesystems/resctrl.rst --------------------------------------------------------------
 
 // A group whose processes share caches and memory bandwidth; a directory below a mounted resctrl file system. `how`:
@@ -438,16 +446,18 @@ struct Execute {
 };
 BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
-using Action = std::variant<
-    CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
-    DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
-    BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs, BindMount,
-    MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation,
-    SetHostname, SetDomainname, LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal,
-    SetRlimit, SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
-    SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
-    RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup, WriteSchemata, JoinResctrlGroup,
-    SetMemoryPolicy, SetAffinity, StartScope, AttachToScope, ConnectListener, MoveNetDevice>;
+using Action =
+    std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
+                 CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
+                 UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
+                 MountScratch, MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory,
+                 MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
+                 LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
+                 SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
+                 SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
+                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
+                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
+                 SetScopeProperties, ConnectListener, MoveNetDevice>;
 
 // Where a step comes from.
 struct Why {

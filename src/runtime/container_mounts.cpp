@@ -127,8 +127,12 @@ sys::Result<> ContainerSide::act(const plan::MountFs& step) {
     CLOCHE_TRY_ASSIGN(bits, propagation_bits(step.propagation));
     CLOCHE_TRY(sys::set_mount_attributes(mount, {.propagation = bits}, true));
   }
+  const Place place = place_of(step.target);
+  const bool covers = step.contents && sys::open_in_root(place.from, place.rest, O_PATH).has_value();
   CLOCHE_TRY_ASSIGN(target, directory_target(step.target));
-  if (step.contents) CLOCHE_TRY(copy_up(step, target, mount));
+  // A directory that was made just now has no mode to hand on: the new file system keeps its own.
+  if (covers) CLOCHE_TRY(copy_up(step, target, mount));
+  if (step.contents) CLOCHE_TRY(become_readonly(step, mount));
   CLOCHE_TRY(sys::attach_mount(mount, target));
   if (step.target == "/dev/pts" && step.type == "devpts")
     devpts_ = std::move(mount);
@@ -146,6 +150,10 @@ sys::Result<> ContainerSide::copy_up(const plan::MountFs& step, const sys::Fd& d
   const CopiedTop top{.uid = !says("uid="), .gid = !says("gid="), .mode = !says("mode=")};
   CLOCHE_TRY_ASSIGN(left, copy_tree(directory, mount, host_proc_, top));
   if (!left.empty()) note_fallback(record_, index_, "not copied: " + left);
+  return {};
+}
+
+sys::Result<> ContainerSide::become_readonly(const plan::MountFs& step, const sys::Fd& mount) {
   CLOCHE_TRY_ASSIGN(attributes, setattr_for(step.attributes, {}));
   if ((attributes.set & MOUNT_ATTR_RDONLY) == 0) return {};
   return sys::set_mount_attributes(mount, {.set = MOUNT_ATTR_RDONLY}, false);

@@ -102,6 +102,8 @@ class ContainerSide {
   sys::Result<sys::Fd> directory_target(const std::string& target);
   void keep_anchor(const std::string& target, sys::Fd mount);
   sys::Result<> copy_up(const plan::MountFs& step, const sys::Fd& directory, const sys::Fd& mount);
+  // Where the options want it, once the copy is in it.
+  sys::Result<> become_readonly(const plan::MountFs& step, const sys::Fd& mount);
   // Whatever of the host is still held and no longer needed: before others run, or wait.
   sys::Result<> let_go();
   sys::Result<sys::Fd> target_for(const sys::Fd& source, const std::string& target);

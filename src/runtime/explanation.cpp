@@ -13,6 +13,7 @@
 #include "runtime/container.h"
 #include "runtime/diagnose.h"
 #include "runtime/step_error.h"
+#include "runtime/systemd.h"
 #include "sys/contents.h"
 #include "sys/files.h"
 
@@ -113,8 +114,10 @@ sys::Result<std::string> explain(const StateRoot& root, const LaunchOptions& opt
   }
   if (!container) return std::unexpected(container.error());
   CLOCHE_TRY_ASSIGN(spec, config_of(*container));  // the bundle's own may have changed since
+  LaunchOptions as_made = options;
+  as_made.systemd_cgroup = scope_of(container->state).has_value();
   CLOCHE_TRY_ASSIGN(
-      explained, plan_of({.path = container->state.bundle, .config = {}, .spec = std::move(spec)}, options));
+      explained, plan_of({.path = container->state.bundle, .config = {}, .spec = std::move(spec)}, as_made));
   std::string text = formatted(explained, format);
   if (format != ExplanationFormat::text) return text;
   text = fmt::format("{} is {}, made at {}; its config makes this plan on this host now:\n\n", options.id,

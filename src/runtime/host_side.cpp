@@ -102,6 +102,8 @@ sys::Result<> HostSide::act(const plan::StartScope& step) {
 
 sys::Result<> HostSide::act(const plan::AttachToScope& step) { return attach_to_scope(step, pid_); }
 
+sys::Result<> HostSide::act(const plan::SetScopeProperties& step) { return set_scope_properties(step); }
+
 sys::Result<> HostSide::act(const plan::LeaveCgroup& step) { return kernel::move_to_leaf(step.leaf); }
 
 sys::Result<> HostSide::act(const plan::EnableControllers& step) {

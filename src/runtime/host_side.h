@@ -28,6 +28,7 @@ class HostSide {
   sys::Result<> act(const plan::CreateCgroup& step);
   sys::Result<> act(const plan::StartScope& step);
   sys::Result<> act(const plan::AttachToScope& step);
+  sys::Result<> act(const plan::SetScopeProperties& step);
   sys::Result<> act(const plan::LeaveCgroup& step);
   sys::Result<> act(const plan::EnableControllers& step);
   sys::Result<> act(const plan::WriteCgroup& step);

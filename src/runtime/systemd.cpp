@@ -130,12 +130,10 @@ sys::Result<> start_scope(const plan::StartScope& scope, pid_t pid) {
                   scope.unit, is_in, scope.cgroup));
 }
 
-sys::Result<> set_scope_properties(const std::string& unit, bool user,
-                                   const std::vector<plan::UnitProperty>& properties) {
-  if (properties.empty()) return {};
-  auto args = words_for(user, {"set", unit});
-  add(args, properties);
-  CLOCHE_TRY(request(std::move(args), "set", user, unit));
+sys::Result<> set_scope_properties(const plan::SetScopeProperties& change) {
+  auto args = words_for(change.user, {"set", change.unit});
+  add(args, change.properties);
+  CLOCHE_TRY(request(std::move(args), "set", change.user, change.unit));
   return {};
 }
 

@@ -23,8 +23,8 @@ sys::Result<plan::SystemdFacts> systemd_manager(bool user);
 // Errors of all that follow are sentences of systemd_words().
 // The process is in the scope when this returns; on an error no unit is left.
 sys::Result<> start_scope(const plan::StartScope& scope, pid_t pid);
-sys::Result<> set_scope_properties(const std::string& unit, bool user,
-                                   const std::vector<plan::UnitProperty>& properties);
+// systemd has written the files of the scope's cgroup when this returns.
+sys::Result<> set_scope_properties(const plan::SetScopeProperties& change);
 sys::Result<> attach_to_scope(const plan::AttachToScope& scope, pid_t pid);
 // `cgroup`: that of the scope. A scope that is not there is no error, and no systemd none where the cgroup is gone.
 sys::Result<> stop_scope(const std::string& cgroup, bool user);

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include "plan/planner.h"
+#include "plan/scope.h"
 #include "runtime/cgroup_changes.h"
 #include "runtime/container.h"
 #include "runtime/facts.h"
 #include "runtime/host_side.h"
 #include "runtime/step_error.h"
+#include "runtime/systemd.h"
 #include "spec/validate.h"
 #include "sys/files.h"
 
@@ -40,7 +42,27 @@ plan::CgroupNow look_at(const Container& container, const sys::Fd& cgroup) {
     now.values[file] = *std::move(text);
   }
   now.swap_total = limits_swap_total(container);
+  if (const auto scope = scope_of(container.state))
+    now.scope = plan::SetScopeProperties{.unit = scope->unit, .user = scope->user};
   return now;
+}
+
+// The properties that the plan changes, as they are by what the files hold.
+std::optional<plan::SetScopeProperties> scope_before(const plan::Plan& plan, const sys::Fd& cgroup,
+                                                     int systemd_version) {
+  std::optional<plan::SetScopeProperties> scope;
+  std::vector<plan::CgroupWrite> held;
+  for (const plan::Step& step : plan.steps) {
+    if (const auto* change = std::get_if<plan::SetScopeProperties>(&step.action)) scope = *change;
+    const auto* write = std::get_if<plan::WriteCgroup>(&step.action);
+    if (write == nullptr) continue;
+    const auto text = sys::read_file(cgroup.get(), write->file);
+    if (!text) continue;
+    held.push_back({.file = write->file, .value = earlier_value(write->file, *text, write->value)});
+    if (held.back().value == "\n") held.back().value.clear();
+  }
+  if (scope) scope->properties = plan::unit_properties(held, systemd_version);
+  return scope;
 }
 
 std::expected<void, StepFailure> perform(const plan::Plan& plan, HostSide& host, CgroupChanges& changes) {
@@ -69,6 +91,11 @@ sys::Result<> update(const StateRoot& root, const std::string& id, const spec::R
   // Two changes at once would take each other's values for the earlier ones.
   CLOCHE_TRY(sys::lock_file(prepared.cgroup, true));
   CLOCHE_TRY_ASSIGN(facts, gather_facts({.controllers = true}));
+  const auto scope = scope_of(container.state);
+  if (scope) {
+    CLOCHE_TRY_ASSIGN(manager, systemd_manager(scope->user));
+    facts.systemd = std::move(manager);
+  }
   const plan::UpdateRequest request{
       .id = id, .resources = resources, .now = look_at(container, prepared.cgroup), .provenance = sources};
   const auto planned = plan::make_update_plan(request, facts);
@@ -78,9 +105,13 @@ sys::Result<> update(const StateRoot& root, const std::string& id, const spec::R
   CLOCHE_TRY_ASSIGN(record, RecordMemory::map());
   HostSide host(*planned, prepared, record.get());
   CgroupChanges changes(prepared.cgroup);
+  const auto before = scope_before(*planned, prepared.cgroup, facts.systemd.version);
   const auto done = perform(*planned, host, changes);
   if (done) return {};
-  const auto restored = changes.restore();
+  sys::Result<> restored;
+  if (before && std::holds_alternative<plan::WriteCgroup>(planned->steps[done.error().step].action))
+    restored = set_scope_properties(*before);
+  if (auto files = changes.restore(); restored) restored = std::move(files);
   sys::Error error = step_error(*planned, done.error(), facts);
   error.context.back() +=
       restored ? " (nothing was changed)" : fmt::format(" (and {})", restored.error().message());

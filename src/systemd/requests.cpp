@@ -31,8 +31,9 @@ int append_value(sd_bus_message* m, const Property& p) {
   if (p.type == "uint32") return sd_bus_message_append(m, "v", "u", number<uint32_t>(p.value));
   if (p.type == "uint64") return sd_bus_message_append(m, "v", "t", number<uint64_t>(p.value));
   if (p.type != "cpus") return -EINVAL;
+  // An empty list takes the restriction away.
   const std::vector<uint8_t> bits = bitmap(p.value);
-  if (bits.empty()) return -EINVAL;
+  if (bits.empty() && !p.value.empty()) return -EINVAL;
   if (const int opened = sd_bus_message_open_container(m, 'v', "ay"); opened < 0) return opened;
   if (const int added = sd_bus_message_append_array(m, 'y', bits.data(), bits.size()); added < 0)
     return added;
@@ -137,6 +138,8 @@ Answer<> set_properties(Bus& bus, const std::string& unit, const std::vector<Pro
     return std::unexpected(bus.failed("SetUnitProperties", named));
   CLOCHE_SAID(added, append(bus, *request, properties, nullptr));
   CLOCHE_SAID(reply, bus.call(*std::move(request)));
+  // systemd writes the cgroup's files after this answer, before it hears anything else (manager_loop).
+  CLOCHE_SAID(heard, manager(bus));
   return {};
 }
 

@@ -17,7 +17,7 @@ Answer<Manager> manager(Bus& bus);
 // has failed and holds nothing is forgotten first.
 Answer<> start_scope(Bus& bus, const std::string& unit, uint32_t pid,
                      const std::vector<Property>& properties);
-// Properties until the next boot, SetUnitProperties.
+// Properties until the next boot, SetUnitProperties; the cgroup's files are written when it returns.
 Answer<> set_properties(Bus& bus, const std::string& unit, const std::vector<Property>& properties);
 Answer<> attach(Bus& bus, const std::string& unit, uint32_t pid);
 // Stops it and forgets that it failed. One that is not there is no error.

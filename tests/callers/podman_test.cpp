@@ -88,7 +88,7 @@ TEST_F(Podman, PausesAndGoesOn) {
 TEST_F(Podman, AReadOnlyRootWithPlacesToWrite) {
   const Outcome inside = call(
       "podman run --rm --user app --read-only --tmpfs /scratch box sh -c "
-      "'id -u; touch /file; touch /tmp/file && test -d /scratch && echo written; exit 4'");
+      "'id -u; touch /file; touch /scratch/file /tmp/file && echo written; exit 4'");
   EXPECT_EQ(inside.exit_code, 4) << inside.describe();
   EXPECT_EQ(inside.out, "1000\nwritten\n") << inside.describe();
   EXPECT_TRUE(inside.err.contains("touch: /file: Read-only file system")) << inside.err;

@@ -99,6 +99,18 @@ TEST_F(RuntimeMounts, AReadOnlyRootWithCopiedPlacesForWriting) {
   EXPECT_EQ(outcome.out, "read-only\nof the image\nmine\nmine\n1770\nkept\n");
 }
 
+// Where the image has no such directory there is nothing to take over: a user may write there, as below runc and crun.
+TEST_F(RuntimeMounts, ACopiedTmpfsOnAMissingDirectoryKeepsItsOwnMode) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"busybox", "stat", "-c", "%n %a", "/new/place", "/read-only", "/given"});
+  box.config.mounts.push_back(copied("/new/place"));
+  box.config.mounts.push_back(copied("/read-only"));
+  box.config.mounts.back().options = {"ro", "tmpcopyup"};
+  box.config.mounts.push_back(copied("/given", {"mode=750"}));
+  const Outcome outcome = run(box);
+  EXPECT_EQ(outcome.out, "/new/place 1777\n/read-only 1777\n/given 750\n") << outcome.describe();
+}
+
 // Links lead nowhere: those in the directory are copied as links, and one in the mount's own path stays in the root.
 TEST_F(RuntimeMounts, NothingOfTheHostIsCopied) {
   CLOCHE_NEEDS(needs::root());

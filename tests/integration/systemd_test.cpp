@@ -10,6 +10,7 @@
 #include "support/bundle.h"
 #include "support/needs.h"
 #include "support/systemd_nest.h"
+#include "support/test_user.h"
 
 namespace cloche::test {
 namespace {
@@ -82,6 +83,17 @@ TEST_F(Systemd, TheScopeIsWhereCgroupsPathSays) {
   EXPECT_TRUE(inside({"delete", "--force", "box"}).ok());
 }
 
+TEST_F(Systemd, ItIsExplainedAsTheScopeThatItIs) {
+  auto box = sleeper();
+  box.config.linux_->cgroupsPath = "machine.slice:libpod:4f1c";
+  const Outcome started = start(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  const Outcome explained =
+      nest_->run({program("cloche-runtime"), "--root", scratch() + "/nest/state", "explain", "box"});
+  EXPECT_THAT(explained.out, HasSubstr("libpod-4f1c.scope")) << explained.describe();
+  EXPECT_TRUE(inside({"delete", "--force", "box"}).ok());
+}
+
 TEST_F(Systemd, WhatSystemdStopsIsStoppedAndCanBeDeleted) {
   auto box = sleeper();
   // Its first process has no handler for TERM.
@@ -138,6 +150,36 @@ TEST_F(Systemd, AUnitPropertyThatIsNotAllowedIsRefusedByName) {
   EXPECT_THAT(refused.out, HasSubstr("annotations.org.systemd.property.ExecStopPost"));
 }
 
+TEST_F(Systemd, ItIsAskedByTheSystemBusToo) {
+  CLOCHE_NEEDS(needs::program("dbus-daemon"));
+  ASSERT_EQ(nest_->start_bus(), "");
+  const auto box = bundle({"sh", "-c", "echo ran"}, "nest/bundle");
+  box.write();
+  // Nobody is behind its own socket.
+  EXPECT_TRUE(nest_->shell("mv /run/systemd/private /run/systemd/unused").ok());
+  const Outcome ran = inside({"run", "--bundle", box.path(), "box"});
+  EXPECT_EQ(ran.out, "ran\n") << ran.describe();
+  EXPECT_TRUE(nest_->shell("mv /run/systemd/unused /run/systemd/private").ok());
+  EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+}
+
+TEST_F(Systemd, TheBusThatRefusesAContainerIsNamed) {
+  CLOCHE_NEEDS(needs::program("dbus-daemon"));
+  ASSERT_EQ(nest_->start_bus(
+                "<deny send_interface='org.freedesktop.systemd1.Manager' send_member='StartTransientUnit'/>"),
+            "");
+  const auto box = sleeper();
+  box.write();
+  const Outcome refused = test::run(
+      {.argv = nest_->inside(words({"run", "--bundle", box.path(), "box"}), {SystemdNest::kSystemBus})});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("systemd or the system bus refused StartTransientUnit for cloche-box.scope"),
+                    HasSubstr("org.freedesktop.DBus.Error.AccessDenied"),
+                    HasSubstr("org.freedesktop.systemd1.manage-units")));
+  EXPECT_EQ(inside({"list", "-q"}).out, "");
+}
+
 TEST_F(Systemd, OneThatDoesNotAnswerIsWaitedForOnlySoLong) {
   ASSERT_EQ(::kill(nest_->pid(), SIGSTOP), 0);
   const Outcome asked = nest_->run({program("cloche-systemd"), "--seconds", "1", "stop", kUnit});
@@ -159,6 +201,19 @@ TEST_F(NoSystemd, IsSaidWithWhatToDo) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd answers on this host"), HasSubstr("/no-bus"),
                                  HasSubstr("cgroupfs")));
   EXPECT_EQ(runtime({"list", "-q"}).out, "");
+}
+
+TEST_F(NoSystemd, AUserIsToldHowToHaveAManager) {
+  CLOCHE_NEEDS(needs::test_user());
+  const TestUser& user = TestUser::get();
+  const auto box = bundle({"true"});
+  box.write();
+  shell(fmt::format("chmod 755 {} && chmod -R a+rX {}", scratch(), box.path()));
+  const Outcome refused = user.run(
+      {.argv = {program("cloche-runtime"), "--systemd-cgroup", "run", "--bundle", box.path(), "box"}});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no systemd manager of this user answers"),
+                                 HasSubstr("enable-linger"), HasSubstr("XDG_RUNTIME_DIR")));
 }
 
 TEST_F(NoSystemd, AMissingHelperIsNamed) {

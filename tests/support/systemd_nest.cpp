@@ -24,7 +24,7 @@ std::string slurp(const std::string& path) {
 // A safety net: each wait ends at its event.
 template <class Condition>
 bool comes_true(Condition condition) {
-  for (int tries = 0; tries < 3000; ++tries) {
+  for (int tries = 0; tries < 1000; ++tries) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
@@ -33,14 +33,34 @@ bool comes_true(Condition condition) {
 
 constexpr char kUserUnit[] = R"([Unit]
 Description=the manager of one user
+DefaultDependencies=no
 [Service]
 Type=notify
 User=%i
 Slice=user-%i.slice
 Delegate=cpu memory pids
 KillMode=mixed
-Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH={0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
+Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH=/run/user/%i/systemd/user.control:/run/user/%i/systemd/transient:{0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
 ExecStart=/lib/systemd/systemd --user --unit=nest.target
+)";
+
+constexpr char kBusConfig[] = R"(<busconfig><type>system</type><auth>EXTERNAL</auth>
+<listen>unix:path=/run/dbus/system_bus_socket</listen>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
+{}</policy></busconfig>
+)";
+// systemd joins a bus whose socket and service are units of these names.
+constexpr char kBusSocket[] = R"([Unit]
+DefaultDependencies=no
+[Socket]
+ListenStream=/run/dbus/system_bus_socket
+)";
+constexpr char kBusService[] = R"([Unit]
+DefaultDependencies=no
+Requires=dbus.socket
+[Service]
+Type=notify
+ExecStart=/usr/bin/dbus-daemon --config-file={}/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation
 )";
 
 }  // namespace
@@ -56,11 +76,12 @@ SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory
               .limit = std::chrono::seconds(500)});
   const pid_t outer = process_->pid();
   const bool up = comes_true([&] {
-    pid_ = std::atoi(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str());
+    pid_ = static_cast<pid_t>(
+        std::strtol(slurp(fmt::format("/proc/{0}/task/{0}/children", outer)).c_str(), nullptr, 10));
+    cgroup_ = slurp(directory_ + "/cgroup");
     return pid_ > 0 && slurp(fmt::format("/proc/{}/comm", pid_)) == "systemd" &&
-           run({"systemctl", "is-system-running"}).out == "running\n";
+           fs::exists(cgroup_ + "/init.scope") && run({"systemctl", "is-system-running"}).out == "running\n";
   });
-  cgroup_ = slurp(directory_ + "/cgroup");
   if (!up) problem_ = "systemd does not come up: " + slurp(directory_ + "/console");
 }
 
@@ -75,8 +96,28 @@ SystemdNest::~SystemdNest() {
 
 std::vector<std::string> SystemdNest::inside(const std::vector<std::string>& argv,
                                              const std::vector<std::string>& environment) const {
-  std::vector<std::string> all{"nsenter", "-t", fmt::format("{}", pid_), "-m", "-p", "-u", "-i", "-C",
-                               "env",     "-i"};
+  return in_cgroup("/init.scope", argv, environment);
+}
+
+std::vector<std::string> SystemdNest::in_cgroup(const std::string& cgroup,
+                                                const std::vector<std::string>& argv,
+                                                const std::vector<std::string>& environment) const {
+  // First into the cgroup, then into its namespace: on a tree with nsdelegate no process passes the root of a cgroup
+  // namespace from inside, so that systemd could not move one that is still outside (cgroups(7)).
+  std::vector<std::string> all{"sh",
+                               "-c",
+                               "echo 0 >\"$0\" && exec \"$@\"",
+                               cgroup_ + cgroup + "/cgroup.procs",
+                               "nsenter",
+                               "-t",
+                               fmt::format("{}", pid_),
+                               "-m",
+                               "-p",
+                               "-u",
+                               "-i",
+                               "-C",
+                               "env",
+                               "-i"};
   all.push_back(fmt::format("PATH={}", std::getenv("PATH")));
   all.push_back(std::string(kMarkerVariable) + "=" + marker());
   all.insert(all.end(), environment.begin(), environment.end());
@@ -90,6 +131,20 @@ std::string SystemdNest::property(const std::string& unit, const std::string& na
   return text;
 }
 
+std::string SystemdNest::start_bus(const std::string& rules) const {
+  std::ofstream(directory_ + "/bus.conf") << fmt::format(kBusConfig, rules);
+  std::ofstream(directory_ + "/units/dbus.socket") << kBusSocket;
+  std::ofstream(directory_ + "/units/dbus.service") << fmt::format(kBusService, directory_);
+  const Outcome started = shell("systemctl daemon-reload && systemctl start dbus.service");
+  const bool joined = started.ok() && comes_true([&] {
+                        return shell(
+                                   "dbus-send --system --print-reply --dest=org.freedesktop.DBus / "
+                                   "org.freedesktop.DBus.NameHasOwner string:org.freedesktop.systemd1")
+                            .out.contains("boolean true");
+                      });
+  return joined ? "" : started.describe() + slurp(directory_ + "/console");
+}
+
 std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
   const Outcome started =
       shell(fmt::format("mkdir -p /run/user/{0} && chmod 700 /run/user/{0} && chown {0}:{1} /run/user/{0} && "
@@ -99,10 +154,11 @@ std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
 }
 
 Outcome SystemdNest::user_shell(uid_t uid, gid_t gid, const std::string& script) const {
-  return test::run(
-      {.argv = inside({"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid),
-                       "--clear-groups", "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
-                      {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
+  return test::run({.argv = in_cgroup(
+                        fmt::format("/user.slice/user-{0}.slice/user@{0}.service/init.scope", uid),
+                        {"setpriv", fmt::format("--reuid={}", uid), fmt::format("--regid={}", gid),
+                         "--clear-groups", "systemd-run", "--user", "--scope", "--quiet", "sh", "-c", script},
+                        {fmt::format("XDG_RUNTIME_DIR=/run/user/{}", uid)})});
 }
 
 }  // namespace cloche::test

@@ -34,11 +34,18 @@ class SystemdNest {
   [[nodiscard]] Outcome shell(const std::string& script) const { return run({"sh", "-c", script}); }
   // `systemctl show -P NAME UNIT`, without its last newline.
   [[nodiscard]] std::string property(const std::string& unit, const std::string& name) const;
+  // The bus daemon, which systemd then joins; `rules` are more <allow> and <deny> of dbus-daemon(1) for everybody. What
+  // is said when it does not come up, else "". A program is sent there by kSystemBus in its environment.
+  [[nodiscard]] std::string start_bus(const std::string& rules = "") const;
+  static constexpr char kSystemBus[] = "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket";
   // A user's manager, user@UID.service with cpu, memory and pids: `shell` then runs as that user in a scope of it.
   [[nodiscard]] std::string start_user_manager(uid_t uid, gid_t gid) const;
   [[nodiscard]] Outcome user_shell(uid_t uid, gid_t gid, const std::string& script) const;
 
  private:
+  [[nodiscard]] std::vector<std::string> in_cgroup(const std::string& cgroup,
+                                                   const std::vector<std::string>& argv,
+                                                   const std::vector<std::string>& environment) const;
   std::string directory_, cgroup_, problem_;
   std::unique_ptr<Running> process_;
   pid_t pid_ = 0;

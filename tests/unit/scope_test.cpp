@@ -176,6 +176,24 @@ TEST(ScopePlan, TheProcessIsMadeThenTheScopeThenTheLimits) {
   EXPECT_EQ(undo[1].path, scope->cgroup);
 }
 
+TEST(ScopePlan, AChangeOfLimitsIsOneOfThePropertiesFirst) {
+  UpdateRequest wanted;
+  wanted.id = "box";
+  wanted.resources.pids.emplace();
+  wanted.resources.pids->limit = 3;
+  wanted.now = {.path = "/sys/fs/cgroup/system.slice/cloche-box.scope",
+                .controllers = {"pids"},
+                .values = {},
+                .scope = SetScopeProperties{.unit = "cloche-box.scope", .user = false, .properties = {}}};
+  const auto plan = make_update_plan(wanted, systemd_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_LT(plan->find("scope"), plan->find("cgroup-pids-max"));
+  const auto& change = std::get<SetScopeProperties>(plan->steps[plan->find("scope")].action);
+  ASSERT_EQ(change.properties.size(), 1U);
+  EXPECT_EQ(change.properties[0].name + "=" + change.properties[0].value, "TasksMax=3");
+  EXPECT_EQ(describe(plan->steps[plan->find("scope")]), "have systemd change cloche-box.scope: TasksMax=3");
+}
+
 TEST(ScopePlan, AUsersScopeIsInTheUsersManager) {
   Request request = in_scope();
   request.spec.linux_->namespaces.push_back({"user", ""});
