@@ -1,4 +1,4 @@
-#include "faults/scenes.h"
+#include "faults/boxes.h"
 
 #include <fmt/format.h>
 
@@ -13,8 +13,8 @@ const char* const kSelfPortrait = R"(
 b=/bin/busybox
 $b cut -d' ' -f4- /proc/self/mountinfo | $b sed 's/master:[0-9]*/master/'
 $b grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn|Cap|NoNew|Seccomp:)' /proc/self/status
-$b awk '{print "nice", $19, "policy", $41, "session", $6, "terminal", $7 != 0}' /proc/self/stat
-$b ionice -p 1; $b uname -snm; $b cat /proc/sys/kernel/domainname
+$b awk '{print "nice", $19, "policy", $41, "leads", $6 == $1, "terminal", $7 != 0}' /proc/$$/stat
+$b ionice -p $$; $b uname -snm; $b cat /proc/sys/kernel/domainname
 $b cat /proc/self/limits /proc/self/timens_offsets /proc/self/uid_map /proc/self/oom_score_adj
 $b cat /proc/self/cgroup | $b tail -n 1
 $b find /dev /made /data -maxdepth 1 2>/dev/null | $b grep -v /dev/pts/ | $b sort | $b xargs $b stat -c '%n %F %a %u:%g %t:%T'
@@ -82,10 +82,8 @@ void make_rich(test::Bundle& bundle, const std::string& scratch) {
   std::filesystem::create_directories(scratch + "/shown");
   std::ofstream(scratch + "/shown/file") << "shown\n";
   spec::Spec& config = bundle.config;
-  config.process->args = {"/bin/sh", "-c", kSelfPortrait};
   config.root->readonly = false;
   config.domainname = "example";
-  config.linux_->cgroupsPath = "/cloche-faults";
   restrict_process(*config.process);
   restrict_system(*config.linux_);
   config.mounts.push_back({.destination = "/data",
@@ -114,11 +112,17 @@ void make_rich(test::Bundle& bundle, const std::string& scratch) {
                              .poststop = {hook("/bin/true")}};
 }
 
+void make_detached(test::Bundle& bundle) {
+  bundle.config.process->terminal = false;
+  bundle.config.process->consoleSize.reset();
+}
+
 void make_rootless(test::Bundle& bundle, const test::TestUser& user) {
   spec::Spec& config = bundle.config;
+  spec::Strings args = std::move(config.process->args);
   config = spec::default_rootless_spec(user.uid(), user.gid());
   config.process->terminal = false;
-  config.process->args = {"/bin/sh", "-c", kSelfPortrait};
+  config.process->args = std::move(args);
   spec::Linux& system = *config.linux_;
   system.uidMappings.push_back(
       {.containerID = 1, .hostID = first_id("/etc/subuid", user.name()), .size = 1000});

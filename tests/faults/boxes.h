@@ -14,6 +14,8 @@ extern const char* const kSelfPortrait;
 
 // Root's container with a step of every kind that needs no controller: each change is what adds them.
 void make_rich(test::Bundle& bundle, const std::string& scratch);
+// What a detached container cannot have is taken away: the terminal.
+void make_detached(test::Bundle& bundle);
 
 // An ordinary user's container, with the ids of newuidmap.
 void make_rootless(test::Bundle& bundle, const test::TestUser& user);
