@@ -35,7 +35,7 @@ int perform_features(const Invocation& invocation, RuntimeLog& log);
 
 // Descriptors of the caller's that the command is not to have: a container that waits would hold them open.
 // `preserve` of them, from 3 on, stay.
-void close_callers_descriptors(uint32_t preserve);
+sys::Result<> close_callers_descriptors(uint32_t preserve);
 // --root, or where it is by default.
 [[nodiscard]] runtime::StateRoot state_root(const Invocation& invocation);
 // A decimal number; the error is a sentence that names the flag.

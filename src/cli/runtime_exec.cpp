@@ -46,6 +46,7 @@ std::optional<std::string> set_process(const Invocation& invocation, runtime::Ex
 
 std::optional<std::string> set_options(const Invocation& invocation, runtime::ExecOptions& options) {
   const FlagValues& flags = invocation.flags;
+  options.record = invocation.globals.on("debug");
   options.env = flags.all("env");
   options.cwd = flags.text("cwd");
   options.capabilities = flags.all("cap");
@@ -85,7 +86,8 @@ int perform_exec(const Invocation& invocation, RuntimeLog& log) {
   auto wrong = set_options(invocation, options);
   if (!wrong) wrong = set_process(invocation, options, report);
   if (wrong) return log.error(*wrong), kExecFailed;
-  close_callers_descriptors(options.preserve_fds);
+  if (const auto closed = close_callers_descriptors(options.preserve_fds); !closed)
+    return fail(log, "exec in", options.id, closed.error(), kExecFailed);
   const auto status = runtime::exec(state_root(invocation), options, report);
   if (!status) return fail(log, "exec in", options.id, status.error(), kExecFailed);
   log.succeeded(report);

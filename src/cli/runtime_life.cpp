@@ -39,7 +39,8 @@ std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocati
     if (!count) return std::unexpected(count.error());
     options.preserve_fds = *count;
   }
-  close_callers_descriptors(options.preserve_fds);
+  if (const auto closed = close_callers_descriptors(options.preserve_fds); !closed)
+    return std::unexpected(closed.error().message());
   return options;
 }
 

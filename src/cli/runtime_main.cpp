@@ -27,7 +27,11 @@ std::expected<uint32_t, std::string> number_of(std::string_view flag, std::strin
   return std::unexpected(fmt::format("{}: \"{}\" is not a number", flag, text));
 }
 
-void close_callers_descriptors(uint32_t preserve) { (void)sys::close_range_from(3 + preserve); }
+sys::Result<> close_callers_descriptors(uint32_t preserve) {
+  auto closed = sys::close_range_from(3 + preserve);
+  if (closed) return {};
+  return sys::wrap(std::move(closed).error(), "closing what the caller left open");
+}
 
 int fail(RuntimeLog& log, std::string_view verb, std::string_view id, const sys::Error& error, int status) {
   // An id that was refused may hold anything.

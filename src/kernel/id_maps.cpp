@@ -55,11 +55,14 @@ sys::Result<> write_id_map_by_helper(pid_t pid, const std::string& program,
 
 sys::Result<sys::Fd> user_namespace_with(const std::vector<spec::IDMapping>& uids,
                                          const std::vector<spec::IDMapping>& gids) {
+  const long maker = sys::raw_call(SYS_getpid);
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({.flags = CLONE_NEWUSER}));
   if (std::holds_alternative<sys::Child>(cloned)) {
     // Holds the namespace until its maker has it by descriptor, and dies with its maker at the latest.
     (void)sys::process_control(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, "PR_SET_PDEATHSIG, SIGKILL");
-    for (;;) sys::raw_call(SYS_pause);
+    // One that ended before the call is not noticed by the kernel.
+    while (sys::raw_call(SYS_getppid) == maker) sys::raw_call(SYS_pause);
+    _exit(0);
   }
   const sys::Parent holder = std::get<sys::Parent>(std::move(cloned));
   sys::Result<sys::Fd> ns = [&]() -> sys::Result<sys::Fd> {

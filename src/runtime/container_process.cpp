@@ -157,8 +157,7 @@ sys::Result<> ContainerSide::act(const plan::SetCapabilities& step) {
 // Whoever ended before the call is not noticed by the kernel.
 sys::Result<> ContainerSide::act(const plan::DieWithCaller&) {
   CLOCHE_TRY(sys::process_control(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, "PR_SET_PDEATHSIG, SIGKILL"));
-  if (host_.alone()) return sys::fail_because("the caller is gone");
-  return {};
+  return host_.check_caller();
 }
 
 sys::Result<> ContainerSide::act(const plan::NoNewPrivileges&) {

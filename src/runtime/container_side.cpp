@@ -57,8 +57,7 @@ sys::Result<> ContainerSide::leave_mark() {
   CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line({.pid = number, .start = stat->start}), "init"));
   prepared_.init_mark.reset();
   // Killed before the mark was there, and perhaps deleted since: then nobody knows of this process.
-  if (host_.alone()) return sys::fail_because("the caller is gone");
-  return {};
+  return host_.check_caller();
 }
 
 // Paths of the host that the caller can reach and the mapped root perhaps cannot (a home directory, mode 700): opened

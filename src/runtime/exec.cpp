@@ -253,6 +253,7 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
                       .undone = execution.undone()});
     return std::unexpected(exec_error(plan, ran.error(), facts, container));
   }
+  if (options.record) report.steps = step_lines(plan, execution.record());
   const sys::Fd terminal = execution.take_terminal();
   if (auto given = hand_out(execution, options, console, pidfd_socket, terminal); !given) {
     (void)sys::signal_process(execution.pidfd(), SIGKILL);

@@ -29,6 +29,7 @@ struct ExecOptions {
   std::string cgroup;  // below the container's
   bool detach = false;
   bool ignore_paused = false;
+  bool record = false;  // --debug: say what each step took
   std::string console_socket, pidfd_socket, pid_file;
   uint32_t preserve_fds = 0;
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -161,7 +162,11 @@ sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t fla
   if (std::holds_alternative<sys::Child>(outcome)) {
     ContainerEnd host(std::move(container_socket_));
     SharedRecord& record = memory_.get();
-    (void)sys::set_dumpable(false);
+    const auto give_up = [&](const sys::Error& error) {
+      record.failure = to_record(static_cast<uint32_t>(index), error);
+      _exit(125);
+    };
+    if (auto closed = sys::set_dumpable(false); !closed) give_up(closed.error());
     for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
       const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
       if (join == nullptr) continue;
@@ -175,11 +180,9 @@ sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t fla
       });
       if (!joined) _exit(125);
     }
-    auto cloned = sys::clone_process({.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get()});
-    if (!cloned) {
-      record.failure = to_record(static_cast<uint32_t>(index), cloned.error());
-      _exit(125);
-    }
+    auto cloned = sys::clone_process(
+        {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});
+    if (!cloned) give_up(cloned.error());
     if (std::holds_alternative<sys::Child>(*cloned)) {
       container_.reset();
       report.first.reset();
@@ -187,19 +190,27 @@ sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t fla
       ContainerSide(plan_, *prepared_, record, std::move(host)).run(index + 1);
     }
     const sys::Parent& made = std::get<sys::Parent>(*cloned);
-    _exit(ContainerEnd(std::move(report.second)).spawned(made.child, made.pidfd) ? 0 : 125);
+    auto told = ContainerEnd(std::move(report.second)).spawned(made.child, made.pidfd);
+    if (!told && record.failure.version == 0) give_up(told.error());
+    _exit(0);
   }
   container_socket_.reset();
   report.second.reset();
   auto received = HostEnd(std::move(report.first)).receive();
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(outcome).child));
-  (void)ending;
-  if (!received || received->end || received->message != Message::spawned) {
-    const FailureRecord& failure = memory_.get().failure;
-    if (failure.version != 0) return std::unexpected(to_error(failure));
-    return sys::fail_because("the joining process ended without a word");
+  const auto ending = sys::wait_for(std::get<sys::Parent>(outcome).child);
+  if (ending && received && !received->end && received->message == Message::spawned)
+    return sys::Cloned(sys::Parent{.child = received->pid, .pidfd = std::move(received->file)});
+  // What was cloned all the same must not run a command of which nobody knows. It is a child of this process: its number
+  // is its own until it is waited for.
+  const SharedRecord& record = memory_.get();
+  if (record.spawned > 0) {
+    ::kill(record.spawned, SIGKILL);
+    (void)sys::wait_for(record.spawned);
   }
-  return sys::Cloned(sys::Parent{.child = received->pid, .pidfd = std::move(received->file)});
+  if (!ending) return std::unexpected(ending.error());
+  if (!received) return std::unexpected(std::move(received).error());
+  if (record.failure.version != 0) return std::unexpected(to_error(record.failure));
+  return sys::fail_because("the joining process ended without a word");
 }
 
 std::expected<void, StepFailure> Execution::await(Message wanted, size_t next) {

@@ -18,6 +18,7 @@
 #include "runtime/systemd.h"
 #include "sys/call.h"
 #include "sys/files.h"
+#include "sys/flags.h"
 
 namespace cloche::runtime {
 namespace {
@@ -32,6 +33,15 @@ std::string read_or_empty(const std::string& path) { return read_table(path).val
 
 bool accessible(const std::string& path, int mode) {
   return sys::raw_call(SYS_faccessat2, AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+}
+
+// False where that is refused; what fails otherwise (ENOMEM, EIO) says nothing of the rights, and a container without a
+// cgroup would have no device policy.
+sys::Result<bool> may(const std::string& path, int mode) {
+  const long raw = sys::raw_call(SYS_faccessat2, AT_FDCWD, path.c_str(), mode, AT_EACCESS);
+  if (raw == 0) return true;
+  if (raw == -EACCES || raw == -EPERM || raw == -EROFS || raw == -ENOENT) return false;
+  return sys::fail(static_cast<int>(-raw), fmt::format("faccessat2({})", sys::quoted(path)));
 }
 
 bool holds_sys_admin() {
@@ -107,11 +117,15 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
   const auto directory = cgroup.parent == "/" ? cgroup.mount : cgroup.mount + cgroup.parent;
   // A process is only moved by who may write cgroup.procs of the common ancestor (cgroup-v2.rst, "Delegation
   // Containment"): a directory alone is not enough.
-  cgroup.writable = accessible(directory, W_OK | X_OK) && accessible(directory + "/cgroup.procs", W_OK);
+  CLOCHE_TRY_ASSIGN(entered, may(directory, W_OK | X_OK));
+  CLOCHE_TRY_ASSIGN(moved, may(directory + "/cgroup.procs", W_OK));
+  cgroup.writable = entered && moved;
   // What is counted depends on them even without a limit; an ordinary user's container is counted with its limits only.
   if (!controllers && !facts.privileged) return {};
-  cgroup.controllers = words_of(read_or_empty(directory + "/cgroup.controllers"));
-  cgroup.handed_down = words_of(read_or_empty(directory + "/cgroup.subtree_control"));
+  CLOCHE_TRY_ASSIGN(offered, read_table(directory + "/cgroup.controllers"));
+  CLOCHE_TRY_ASSIGN(handed_down, read_table(directory + "/cgroup.subtree_control"));
+  cgroup.controllers = words_of(offered);
+  cgroup.handed_down = words_of(handed_down);
   if (!controllers) return {};
   // Only the root has no such file (cgroup-v2.rst, "Core Interface Files").
   cgroup.parent_is_root = !accessible(directory + "/cgroup.type", F_OK);

@@ -58,7 +58,6 @@ class Launch {
   sys::Result<sys::Fd> make_directory();
   sys::Result<> write_down();
   sys::Result<> execute();
-  void tell_steps();
   sys::Result<> hand_out();
   void give_up(sys::Error& error);
   [[nodiscard]] bool hooks_began() const;
@@ -213,18 +212,8 @@ sys::Result<> Launch::execute() {
     report_.notes.push_back(
         fmt::format("linux.seccomp.syscalls: left out, since libseccomp knows no such calls: {}",
                     fmt::join(unknown, ", ")));
-  if (options_.record) tell_steps();
+  if (options_.record) report_.steps = step_lines(plan_, execution_->record());
   return {};
-}
-
-void Launch::tell_steps() {
-  for (const plan::StepRecord& step : execution_->record().steps) {
-    const plan::Step& planned = plan_.steps[step.index];
-    report_.steps.push_back(fmt::format("step {} of {}, {}, {}: {} us{}{}", step.index + 1,
-                                        plan_.steps.size(), planned.id,
-                                        planned.side == plan::Side::host ? "host" : "container",
-                                        step.microseconds, step.fallback.empty() ? "" : ", ", step.fallback));
-  }
 }
 
 // What the caller asked to be given. Without it the caller could not manage the container: it ends.

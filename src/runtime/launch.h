@@ -30,7 +30,7 @@ struct LaunchOptions {
 struct Report {
   std::vector<std::string> warnings;  // unknown keys of the config, a poststop hook that failed
   std::vector<std::string> notes;  // wanted by default, not to be had on this host: Plan::notes
-  std::vector<std::string> steps;  // with LaunchOptions::record: each step, its microseconds, its fallback
+  std::vector<std::string> steps;  // with the option `record`: each step, its microseconds, its fallback
 };
 
 // The container waits for `start`. On an error nothing is left.

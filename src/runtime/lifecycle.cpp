@@ -132,6 +132,11 @@ sys::Result<> remove_unreadable(const ContainerDirectory& directory, sys::Error 
                   cgroup));
 }
 
+// What the kernel refused now it may do another time; what is in the file stays as it is.
+bool may_be_read_yet(const sys::Error& error) {
+  return error.code != 0 && error.code != EFBIG && error.code != EISDIR && error.code != ELOOP;
+}
+
 sys::Result<> remove_loaded(Container& container, bool force, Report& report) {
   // A `start` that was killed leaves the socket of a container that runs.
   if (container.status == Status::created && !container.directory.connect_for_start())
@@ -157,8 +162,15 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   CLOCHE_TRY_ASSIGN(waiting, call_waiting(container));
   CLOCHE_TRY(waiting.start(agent));
   CLOCHE_TRY_ASSIGN(answer, waiting.receive());
-  (void)container.directory.forget_start();
+  auto forgotten = container.directory.forget_start();
   if (answer.failure) return std::unexpected(to_error(*answer.failure));
+  if (answer.end && answer.reset)
+    return sys::fail_because("the container's process ended before it heard of it");
+  if (!forgotten)
+    report.warnings.push_back(
+        sys::wrap(std::move(forgotten).error(), "the container runs, and may be shown as created")
+            .error()
+            .message());
   if (!answer.end) return sys::fail_because("the container's process answered out of turn");
 
   auto hooks = hooks_of(container, &spec::Hooks::poststart);
@@ -173,7 +185,6 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
     (void)end_init(container);
     return sys::wrap(std::move(ran).error(), "the container was ended, since its poststart hooks failed");
   }
-  (void)report;
   return {};
 }
 
@@ -203,8 +214,10 @@ sys::Result<> remove(const StateRoot& root, const std::string& id, bool force, R
     if (!lock) return not_found(std::move(lock).error());
     const auto state = directory->read_state();
     if (!state && force) {
-      if (state.error().code != ENOENT) return remove_unreadable(*directory, state.error());
-      return directory->remove();  // nothing was left on the host before the state was written
+      if (state.error().code == ENOENT)
+        return directory->remove();  // before the state nothing is on the host
+      if (may_be_read_yet(state.error())) return std::unexpected(state.error());
+      return remove_unreadable(*directory, state.error());
     }
     CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
     if (container.being_made && !force) return unfit(Status::creating);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "sys/call.h"
@@ -32,10 +33,12 @@ sys::Result<> HostEnd::start(const sys::Fd& agent) {
 sys::Result<FromContainer> HostEnd::receive() {
   auto received = sys::receive_packet(socket_);
   FromContainer from;
-  // A listener that dies with connections waiting resets them.
+  // The other end closed with something of ours unread: a listener that dies with connections waiting, a process that
+  // could not read. The kernel says so before it hands out what was sent before (unix(7) does not have this).
   if (!received && received.error().code == ECONNRESET) {
-    from.end = true;
-    return from;
+    from.reset = true;
+    received = sys::receive_packet(socket_);
+    if (!received && received.error().code == ECONNRESET) received = sys::Packet{};
   }
   CLOCHE_TRY_ASSIGN(packet, std::move(received));
   if (packet.bytes.empty()) {
@@ -69,9 +72,12 @@ sys::Result<sys::Fd> ContainerEnd::await(Message message) {
   return packet.files.empty() ? sys::Fd() : std::move(packet.files.front());
 }
 
-bool ContainerEnd::alone() const {
+sys::Result<> ContainerEnd::check_caller() const {
   pollfd other{.fd = socket_.get(), .events = 0, .revents = 0};
-  return ::poll(&other, 1, 0) == 1 && (other.revents & POLLHUP) != 0;
+  const int ready = ::poll(&other, 1, 0);
+  if (ready < 0) return sys::fail(errno, "poll(the socket to the caller)");
+  if ((other.revents & POLLHUP) != 0) return sys::fail_because("the caller is gone");
+  return {};
 }
 
 sys::Result<> ContainerEnd::await_proceed() {
@@ -105,8 +111,11 @@ sys::Result<sys::Fd> ContainerEnd::await_start(const sys::Fd& listener) {
   for (;;) {
     CLOCHE_TRY_ASSIGN(connection, sys::accept_one(listener));
     socket_ = std::move(connection);
-    // Who connects and leaves without a word (a `start` that was killed) changes nothing.
-    if (auto heard = await(Message::start)) return heard;
+    // Who connects and leaves without a word (a `start` that was killed) changes nothing. Where the kernel fails us, a
+    // `start` waits for the answer at the other end.
+    auto heard = await(Message::start);
+    if (heard || heard.error().code != 0) return heard;
+    socket_.reset();
   }
 }
 

@@ -28,6 +28,7 @@ enum class Message : uint8_t {
 // Received by the host side. The socket's end without a message is `end`: the exec closed it, or the process died.
 struct FromContainer {
   bool end = false;
+  bool reset = false;  // the other end closed without having read all that was sent to it
   Message message{};
   int32_t pid = 0;
   sys::Fd file;
@@ -50,8 +51,8 @@ class HostEnd {
 class ContainerEnd {
  public:
   explicit ContainerEnd(sys::Fd socket) : socket_(std::move(socket)) {}
-  // The host side has ended: nobody is there to undo what would be done from here on.
-  [[nodiscard]] bool alone() const;
+  // An error where the host side has ended: nobody is there to undo what would be done from here on.
+  sys::Result<> check_caller() const;
   sys::Result<> await_proceed();
   sys::Result<> arrived();
   sys::Result<> send_terminal(const sys::Fd& master);

@@ -2,6 +2,8 @@
 // share until its exec: no message has to be sent, and a filter that forbids sending cannot hide a failure.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -34,6 +36,7 @@ struct FailureRecord {
 struct SharedRecord {
   static constexpr uint32_t kMostSteps = 1024;
   FailureRecord failure;  // version 0: none
+  pid_t spawned;  // what the joining process cloned, of which it may fail to tell; 0: nothing
   SharedStep steps[kMostSteps];
 };
 

@@ -1,5 +1,7 @@
 #include "runtime/step_error.h"
 
+#include <fmt/format.h>
+
 #include "plan/explain.h"
 #include "runtime/diagnose.h"
 
@@ -22,6 +24,17 @@ sys::Error refusal_error(const plan::Refusal& refusal) {
   return {.code = 0,
           .call = {},
           .context = {refusal.field.empty() ? refusal.sentence : refusal.field + ": " + refusal.sentence}};
+}
+
+std::vector<std::string> step_lines(const plan::Plan& plan, const plan::RunRecord& record) {
+  std::vector<std::string> lines;
+  for (const plan::StepRecord& step : record.steps) {
+    const plan::Step& planned = plan.steps[step.index];
+    lines.push_back(fmt::format("step {} of {}, {}, {}: {} us{}{}", step.index + 1, plan.steps.size(),
+                                planned.id, planned.side == plan::Side::host ? "host" : "container",
+                                step.microseconds, step.fallback.empty() ? "" : ", ", step.fallback));
+  }
+  return lines;
 }
 
 }  // namespace cloche::runtime

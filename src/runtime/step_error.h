@@ -1,5 +1,8 @@
-// A failed step as an error that names it.
+// Steps in words for the caller: a failed one as an error that names it, each one with what it took.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "plan/facts.h"
 #include "plan/plan.h"
@@ -15,5 +18,7 @@ namespace cloche::runtime {
 [[nodiscard]] sys::Error step_error(const plan::Plan& plan, const StepFailure& failure,
                                     const plan::HostFacts& facts);
 [[nodiscard]] sys::Error refusal_error(const plan::Refusal& refusal);
+// "step 4 of 80, clone, host: 1312 us", and the fallback where one was taken: for --debug.
+[[nodiscard]] std::vector<std::string> step_lines(const plan::Plan& plan, const plan::RunRecord& record);
 
 }  // namespace cloche::runtime

@@ -55,8 +55,12 @@ Result<Cloned> clone_process(const CloneOptions& options) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(options.cgroup);
   }
+  if (options.tell != nullptr) {
+    args.flags |= CLONE_PARENT_SETTID;
+    args.parent_tid = reinterpret_cast<uint64_t>(options.tell);
+  }
   long pid = raw_call(SYS_clone3, &args, sizeof args);
-  if (pid == -ENOSYS && options.flags == 0 && options.cgroup < 0)
+  if (pid == -ENOSYS && options.flags == 0 && options.cgroup < 0 && options.tell == nullptr)
     pid = raw_call(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);
   if (pid == 0) return Cloned(Child{});
   CLOCHE_TRY(outcome(pid, [&] { return fmt::format("clone3({{flags={}}})", clone_flag_names(args.flags)); }));

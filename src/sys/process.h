@@ -28,6 +28,7 @@ using Cloned = std::variant<Parent, Child>;
 struct CloneOptions {
   uint64_t flags = 0;         // CLONE_NEW*, CLONE_PARENT; CLONE_PIDFD is always added
   int cgroup = -1;            // a cgroup directory: CLONE_INTO_CGROUP (Linux 5.7)
+  pid_t* tell = nullptr;      // the child's id is there before the child runs: CLONE_PARENT_SETTID
 };
 // Fork-like clone3(2): no shared memory. The caller must be single-threaded. A plain fork, without flags or cgroup, is
 // done by clone(2) where a seccomp filter hides clone3, as those of containers do.

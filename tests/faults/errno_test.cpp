@@ -1,21 +1,23 @@
-// Every system call that a plan's execution makes, failing with every error that it can fail with: the run ends with
-// the right words and leaves nothing, or it goes on by a way that is written down here or in the plan's record.
+// Every system call that a command makes, failing with every error that it can fail with: the command ends with the
+// right words and leaves nothing, or it goes on by a way that is written down here or in the plan's record.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
 #include <iostream>
-#include <iterator>
+#include <memory>
 #include <set>
-#include <sstream>
+#include <stdexcept>
 
+#include "faults/boxes.h"
+#include "faults/crew.h"
 #include "faults/errnos.h"
+#include "faults/judge.h"
+#include "faults/place.h"
 #include "faults/scenes.h"
-#include "faults/tolerated.h"
 #include "faults/tracer.h"
 #include "support/needs.h"
 #include "sys/error.h"
@@ -23,226 +25,209 @@
 namespace cloche::faults {
 namespace {
 
-struct PlannedStep {
-  std::string id, fallback;
-  bool host = false;
+const std::vector<std::string> kPortraitist{"/bin/sh", "-c", kSelfPortrait};
+const std::vector<std::string> kSleeper{"sleep", "27182818"};
+
+struct Target {
+  Call call;
+  int code = 0;
 };
-
-// The lines of --debug: "step 3 of 58, clone, host: 696 us, FALLBACK".
-std::vector<PlannedStep> steps_of(const std::string& err) {
-  std::vector<PlannedStep> steps;
-  std::istringstream lines(err);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t begin = line.find("debug: step ");
-    if (begin == std::string::npos) continue;
-    const size_t id = line.find(", ", begin) + 2, time = line.rfind(": ", line.find(" us", id));
-    const size_t side = line.rfind(", ", time);
-    PlannedStep step{
-        .id = line.substr(id, side - id), .fallback = {}, .host = line.compare(side, 6, ", host") == 0};
-    if (const size_t more = line.find(" us, ", time); more != std::string::npos)
-      step.fallback = line.substr(more + 5);
-    steps.push_back(std::move(step));
-  }
-  return steps;
-}
-
-// The lines that do not hold `word`.
-std::string without(const std::string& text, const std::string& word) {
-  if (word.empty()) return text;
-  std::string rest;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);)
-    if (line.find(word) == std::string::npos) rest += line + "\n";
-  return rest;
-}
 
 // What a foreground run does while the command writes depends on how fast it writes.
 bool relays(const Call& call) {
   return call.point.number == SYS_read || call.point.number == SYS_write || call.point.number == SYS_poll;
 }
 
-// Zombies do not: they are the test's to collect, whose orphans they are.
-bool runs(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  const std::string line(std::istreambuf_iterator<char>(file), {});
-  const size_t name = line.rfind(')');
-  return name != std::string::npos && line.size() > name + 2 && line[name + 2] != 'Z' &&
-         line[name + 2] != 'X';
+// Which errors of the first call of a kind in each step are made: `every` one of them, or the `outermost`, the first and
+// the last, where another sweep makes every one in the same step.
+enum class Errors { every, outermost };
+
+// Steps that do the same with another path: every error is made in the first of them.
+std::string kind_of(const std::string& id) {
+  for (const char* kind : {"device:", "symlink:", "mask:", "readonly:"})
+    if (id.starts_with(kind)) return kind;
+  return id;
 }
 
-struct Counts {
-  int points = 0, refused = 0, recovered = 0, tolerated = 0, deleted = 0;
-};
+// Outside of the steps the outermost errors of the first call of a kind. With CLOCHE_FAULTS=all every error in each step,
+// and the outermost of every other call.
+std::vector<Target> targets_of(const std::vector<Call>& calls, const std::vector<PlannedStep>& steps,
+                               Errors extent, int waiting) {
+  const char* asked = std::getenv("CLOCHE_FAULTS");
+  const bool all = asked != nullptr && std::string_view(asked) == "all";
+  size_t steps_end = calls.size();
+  while (steps_end > 0 && !step_of(calls[steps_end - 1], steps)) --steps_end;
+  std::set<std::pair<std::string, long>> seen, seen_in_kind;
+  std::vector<Target> targets;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const CallErrors* errors = errors_of(calls[i].point.number);
+    // A container that waits: `create` may have ended by then. The sweep of `start` has it.
+    if (calls[i].point.number == SYS_accept4 && calls[i].point.process != waiting) continue;
+    if (errors == nullptr || (steps_end > 0 && i >= steps_end && relays(calls[i]))) continue;
+    const auto step = step_of(calls[i], steps);
+    const std::string where =
+        step ? steps[*step].id : fmt::format("{} {}", calls[i].point.process, calls[i].in_container);
+    const bool first = seen.emplace(where, calls[i].point.number).second;
+    if (!first && !all) continue;
+    std::set<int> codes{errors->errors.front(), errors->errors.back()};
+    const bool every = first && step &&
+                       (all || (extent == Errors::every &&
+                                seen_in_kind.emplace(kind_of(where), calls[i].point.number).second));
+    if (every) codes = {errors->errors.begin(), errors->errors.end()};
+    for (const int code : codes) targets.push_back({.call = calls[i], .code = code});
+  }
+  return targets;
+}
+
+Watched undisturbed(Scene& scene, Usual& usual) {
+  scene.prepare();
+  Watched watched = watch(scene.command(), scene.place().path(), {}, scene.waiting());
+  if (watched.exit_code != 0) throw std::runtime_error("without a fault: " + watched.describe());
+  usual = {.steps = steps_of(scene.told(watched)),
+           .says_steps = scene.says_steps(),
+           .failed = scene.failed(),
+           .portrait = scene.portrait(watched)};
+  Report ignored;
+  for (const std::string& line : scene.leftovers(watched, scene.may_stay(false, true), ignored))
+    throw std::runtime_error("without a fault it leaves " + line);
+  return watched;
+}
+
+// The points that the process is given, each in its own scene.
+void try_points(Scene& scene, const std::vector<Target>& targets, Turns& turns, Report& report) {
+  Usual usual;
+  (void)undisturbed(scene, usual);
+  while (const auto turn = turns.next()) {
+    const auto& [call, code] = targets[*turn];
+    const auto step = step_of(call, usual.steps);
+    scene.prepare();
+    const Watched watched =
+        watch(scene.command(), scene.place().path(), Fault{.at = call.point, .code = code}, scene.waiting());
+    const bool succeeded = watched.exit_code == 0;
+    const Verdict verdict =
+        judge(usual, call, code, watched, succeeded ? scene.portrait(watched) : std::string());
+    ++report.counts["points"];
+    ++report.counts[std::string(verdict.outcome)];
+    std::vector<std::string> problems = verdict.problems;
+    for (const std::string& line :
+         scene.leftovers(watched, scene.may_stay(step.has_value(), succeeded), report))
+      problems.push_back(fmt::format("it leaves {}: {}", line, watched.describe()));
+    for (const std::string& problem : problems)
+      report.findings.push_back(
+          fmt::format("{} {} of process {} ({}{}{}) = -{}: {}", errors_of(call.point.number)->name,
+                      call.point.nth, call.point.process, step ? "step " + usual.steps[*step].id : "no step",
+                      call.about.empty() ? "" : ", ", call.about, sys::errno_name(code), problem));
+  }
+}
 
 class Faults : public test::RuntimeTest {
  protected:
-  // Makes each call of `command` fail in turn. `usual` is how it ends without a fault, `failed` its status with one.
-  void sweep(const test::Command& command, int failed = 1);
-
-  const test::TestUser* user_ = nullptr;  // whose containers they are, if not root's
-
- private:
-  [[nodiscard]] std::optional<size_t> step_of(const Call& call) const;
-  [[nodiscard]] std::string_view id_of(std::optional<size_t> step) const {
-    return step ? std::string_view(steps_[*step].id) : "-";
+  using Make = std::function<std::unique_ptr<Scene>(const std::string& name)>;
+  void sweep(const Make& make, Errors extent = Errors::every) {
+    const auto began = std::chrono::steady_clock::now();
+    Usual usual;
+    std::vector<Target> targets;
+    {
+      const std::unique_ptr<Scene> scene = make("first");
+      (void)undisturbed(*scene, usual);  // makes what later ones find: the directory of all states
+      targets =
+          targets_of(undisturbed(*scene, usual).calls, usual.steps, extent, scene->waiting() != 0 ? 1 : -1);
+    }
+    const Report report = share_out(targets.size(), scratch(), [&](int number, Turns& turns, Report& mine) {
+      const std::unique_ptr<Scene> scene = make(fmt::format("{}", number));
+      Usual ignored;
+      (void)undisturbed(*scene, ignored);
+      try_points(*scene, targets, turns, mine);
+    });
+    for (const auto& [name, count] : report.counts) {
+      std::cout << fmt::format("{} {}\n", count, name);
+      RecordProperty(name, count);
+    }
+    const auto took = std::chrono::steady_clock::now() - began;
+    std::cout << std::chrono::duration_cast<std::chrono::seconds>(took).count() << " seconds\n";
+    for (const std::string& line : report.findings) ADD_FAILURE() << line;
+    EXPECT_GT(targets.size(), 30);
   }
-  // Of every call of a step all errors, of its later ones of that kind, and of what is in no step, the first and the last.
-  [[nodiscard]] std::vector<int> errors_for(const Call& call);
-  void judge(const Call& call, int code, const Watched& watched);
-  void judge_failure(const Call& call, int code, const Watched& watched, const std::string& at);
-  void judge_success(const Call& call, int code, const Watched& watched, const std::string& at);
-  void expect_nothing_left(const Watched& watched, bool may_need_delete, const std::string& at);
-  void finding(const std::string& at, const std::string& what) {
-    findings_.push_back(at + ": " + what);
-    std::cout << findings_.back() << std::endl;
-  }
-
-  Watched usual_;
-  std::vector<PlannedStep> steps_;
-  int failed_ = 1;
-  std::set<std::pair<size_t, long>> seen_;  // step and call
-  Counts counts_;
-  std::vector<std::string> findings_;
+  [[nodiscard]] Place place(const std::string& name) { return {scratch(), name}; }
 };
 
-// A process has at most one step under way, of its own side. What the container's process does before its first step,
-// and what both do between steps, belongs to none.
-std::optional<size_t> Faults::step_of(const Call& call) const {
-  for (const uint32_t step : call.started)
-    if (step < steps_.size() && steps_[step].host != call.in_container) return step;
-  return {};
-}
-
-void Faults::expect_nothing_left(const Watched& watched, bool may_need_delete, const std::string& at) {
-  if (watched.timed_out) return finding(at, "the run hangs");
-  const std::string state = state_root() + "/box";
-  if (std::filesystem::exists(state)) {
-    if (!may_need_delete) finding(at, "the state is left: " + watched.describe());
-    const test::Command command{.argv = this->command({"delete", "--force", "box"})};
-    const test::Outcome deleted = user_ != nullptr ? user_->run(command) : test::run(command);
-    if (!deleted.ok()) finding(at, "delete --force: " + deleted.describe());
-    ++counts_.deleted;
-  }
-  // One that is still ending (a hook that could not be waited for) is not left.
-  for (const pid_t pid : watched.left) {
-    for (int tries = 0; tries < 200 && runs(pid); ++tries) ::usleep(10'000);
-    if (runs(pid)) finding(at, fmt::format("process {} is left running", pid));
-  }
-  for (const std::string& mount : test::mounts_below(scratch())) finding(at, "mount left behind: " + mount);
-}
-
-void Faults::judge_failure(const Call& call, int code, const Watched& watched, const std::string& at) {
-  ++counts_.refused;
-  const CallErrors& errors = *errors_of(call.point.number);
-  const auto step = step_of(call);
-  if (watched.exit_code != failed_)
-    finding(at, "the status is not the one of a failure: " + watched.describe());
-  const auto expect = [&](std::string_view text, std::string_view or_else = {}) {
-    if (watched.err.find(text) == std::string::npos &&
-        (or_else.empty() || watched.err.find(or_else) == std::string::npos))
-      finding(at, fmt::format("no \"{}\" in: {}", text, watched.describe()));
-  };
-  if (step) expect(fmt::format("step {} of {}, {}:", *step + 1, steps_.size(), steps_[*step].id));
-  const Exception* other = exception_for(errors.name, id_of(step), code, true);
-  if (other != nullptr && watched.err.find(other->words) != std::string::npos) return;
-  // What is refused before there is a plan is said in words.
-  if (!step) return expect(sys::errno_name(code), sys::errno_text(code));
-  expect(sys::errno_name(code));
-  expect(fmt::format("{}(", errors.shown.empty() ? errors.name : errors.shown));
-}
-
-void Faults::judge_success(const Call& call, int code, const Watched& watched, const std::string& at) {
-  const auto step = step_of(call);
-  const Exception* allowed = exception_for(errors_of(call.point.number)->name, id_of(step), code, false);
-  const std::vector<PlannedStep> steps = steps_of(watched.err);
-  const bool recorded = step && *step < steps.size() && !steps[*step].fallback.empty() &&
-                        steps[*step].fallback != steps_[*step].fallback;
-  // A fallback may show in what its own step made, and nowhere else.
-  const std::string own = recorded ? steps_[*step].id.substr(steps_[*step].id.find(':') + 1) : "";
-  if (without(watched.out, own) != without(usual_.out, own) &&
-      !(allowed != nullptr && allowed->kind == Exception::Kind::lies))
-    return finding(at, "it is ignored, and the container is another one: " + watched.out);
-  if (recorded)
-    ++counts_.recovered;
-  else if (step && allowed == nullptr)
-    finding(at, "it is ignored without a word");
-  else
-    ++counts_.tolerated;
-}
-
-void Faults::judge(const Call& call, int code, const Watched& watched) {
-  ++counts_.points;
-  const auto step = step_of(call);
-  const std::string at =
-      fmt::format("{} {} of process {} ({}) = -{}", errors_of(call.point.number)->name, call.point.nth,
-                  call.point.process, step ? "step " + steps_[*step].id : "no step", sys::errno_name(code));
-  // The holder of an id map may be ended before it makes its one call.
-  if (!watched.hit && exception_for(errors_of(call.point.number)->name, id_of(step), code, false) == nullptr)
-    finding(at, "the call is not made this time");
-  if (watched.exit_code == usual_.exit_code)
-    judge_success(call, code, watched, at);
-  else
-    judge_failure(call, code, watched, at);
-  expect_nothing_left(watched, !step, at);
-}
-
-std::vector<int> Faults::errors_for(const Call& call) {
-  const CallErrors* errors = errors_of(call.point.number);
-  if (errors == nullptr) return {};
-  const auto step = step_of(call);
-  if (step && seen_.emplace(*step, call.point.number).second)
-    return {errors->errors.begin(), errors->errors.end()};
-  std::vector<int> some{errors->errors.front()};
-  if (errors->errors.size() > 1) some.push_back(errors->errors.back());
-  return some;
-}
-
-void Faults::sweep(const test::Command& command, int failed) {
-  failed_ = failed;
-  (void)watch(command, scratch());  // makes what later runs find: the directory of all states
-  usual_ = watch(command, scratch());
-  ASSERT_EQ(usual_.exit_code, 0) << usual_.describe();
-  std::cout << usual_.out << usual_.err << '\n';
-  steps_ = steps_of(usual_.err);
-  size_t steps_end = usual_.calls.size();
-  while (steps_end > 0 && !step_of(usual_.calls[steps_end - 1])) --steps_end;
-  for (size_t i = 0; i < usual_.calls.size(); ++i) {
-    const Call& call = usual_.calls[i];
-    if (i >= steps_end && relays(call)) continue;
-    for (const int code : errors_for(call))
-      judge(call, code, watch(command, scratch(), Fault{.at = call.point, .code = code}));
-  }
-  std::cout << fmt::format(
-      "{} points of {} calls: {} refused, {} recovered by a recorded fallback, {} tolerated; {} needed "
-      "delete --force\n",
-      counts_.points, usual_.calls.size(), counts_.refused, counts_.recovered, counts_.tolerated,
-      counts_.deleted);
-  RecordProperty("points", counts_.points);
-  for (const std::string& line : findings_) ADD_FAILURE() << line;
-}
-
-TEST_F(Faults, RichContainerOfRoot) {
+TEST_F(Faults, RunOfARichContainer) {
   CLOCHE_NEEDS(test::needs::root());
   CLOCHE_NEEDS(test::needs::cgroup2());
-  auto box = bundle({});
-  make_rich(box, scratch());
-  box.write();
-  sweep({.argv = this->command({"--debug", "run", "--bundle", box.path(), "box"}),
-         .limit = std::chrono::seconds(20)});
+  sweep([&](const std::string& name) {
+    Place here = place(name);
+    test::Bundle box = here.bundle(kPortraitist);
+    make_rich(box, here.path());
+    here.write(box);
+    return run_scene(std::move(here));
+  });
 }
 
-TEST_F(Faults, ContainerOfAnOrdinaryUser) {
+TEST_F(Faults, RunByAnOrdinaryUser) {
   CLOCHE_NEEDS(test::needs::root());
   CLOCHE_NEEDS(test::needs::test_user());
   CLOCHE_NEEDS(test::needs::id_map_helpers());
-  user_ = &test::TestUser::get();
-  auto box = bundle({});
-  make_rootless(box, *user_);
-  box.write();
-  test::shell(fmt::format("mkdir -m 700 {0}; chown -R {2}:{3} {0} {1}", state_root(), box.path(),
-                          user_->uid(), user_->gid()));
-  sweep(user_->command({.argv = command({"--debug", "run", "--bundle", box.path(), "box"}),
-                        .limit = std::chrono::seconds(20)}));
+  const test::TestUser& user = test::TestUser::get();
+  sweep(
+      [&](const std::string& name) {
+        Place here(scratch(), name, &user);
+        test::Bundle box = here.bundle(kPortraitist);
+        make_rootless(box, user);
+        here.write(box);
+        return run_scene(std::move(here));
+      },
+      Errors::outermost);
+}
+
+TEST_F(Faults, Create) {
+  CLOCHE_NEEDS(test::needs::root());
+  CLOCHE_NEEDS(test::needs::cgroup2());
+  sweep(
+      [&](const std::string& name) {
+        Place here = place(name);
+        here.write(here.bundle(kPortraitist));
+        return create_scene(std::move(here));
+      },
+      Errors::outermost);
+}
+
+TEST_F(Faults, StartOfARichContainer) {
+  CLOCHE_NEEDS(test::needs::root());
+  CLOCHE_NEEDS(test::needs::cgroup2());
+  sweep([&](const std::string& name) {
+    Place here = place(name);
+    test::Bundle box = here.bundle(kPortraitist);
+    make_rich(box, here.path());
+    make_detached(box);
+    here.write(box);
+    return start_scene(std::move(here));
+  });
+}
+
+TEST_F(Faults, ExecInARichContainer) {
+  CLOCHE_NEEDS(test::needs::root());
+  CLOCHE_NEEDS(test::needs::cgroup2());
+  sweep([&](const std::string& name) {
+    Place here = place(name);
+    test::Bundle box = here.bundle(kSleeper);
+    make_rich(box, here.path());
+    make_detached(box);
+    here.write(box);
+    return exec_scene(std::move(here), kPortraitist);
+  });
+}
+
+TEST_F(Faults, Delete) {
+  CLOCHE_NEEDS(test::needs::root());
+  CLOCHE_NEEDS(test::needs::cgroup2());
+  sweep([&](const std::string& name) {
+    Place here = place(name);
+    test::Bundle box = here.bundle(kSleeper);
+    box.config.hooks = spec::Hooks{};
+    box.config.hooks->poststop = {{.path = "/bin/true", .args = {"true"}, .env = {}, .timeout = {}}};
+    here.write(box);
+    return delete_scene(std::move(here));
+  });
 }
 
 }  // namespace

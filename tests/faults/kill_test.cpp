@@ -1,20 +1,20 @@
 // SIGKILL at each system call in turn: of the command that the caller waits for, and of the container's own process.
 // Whatever the point, `state` answers, `delete --force` works, and nothing is left.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iostream>
-#include <iterator>
 #include <optional>
 
 #include "faults/tracer.h"
 #include "support/bundle.h"
 #include "support/needs.h"
+#include "sys/files.h"
 
 namespace cloche::faults {
 namespace {
@@ -30,9 +30,9 @@ std::vector<std::string> processes_with(const std::string& word) {
   std::error_code error;
   for (fs::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
     if (entry->path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry->path() / "cmdline");
-    const std::string line(std::istreambuf_iterator<char>(file), {});
-    if (line.find(word) != std::string::npos) found.push_back(entry->path().filename());
+    // One that ends while it is read is none of those that are left.
+    const auto line = sys::read_file(AT_FDCWD, entry->path() / "cmdline", size_t{1} << 20);
+    if (line && line->find(word) != std::string::npos) found.push_back(entry->path().filename());
   }
   return found;
 }
@@ -47,8 +47,9 @@ class Kill : public test::RuntimeTest {
     box_->config.linux_->cgroupsPath = fmt::format("/{}", kCgroup);
     box_->write();
   }
-  // Each point of `words`; `prepare` comes before each.
-  void sweep(const std::vector<std::string>& words, Whom whom, const Prepare& prepare = [] {});
+  // Each point of `words`; `prepare` comes before each. `waits`: the container's process is there by then.
+  void sweep(
+      const std::vector<std::string>& words, Whom whom, const Prepare& prepare = [] {}, bool waits = false);
 
   std::optional<test::Bundle> box_;
 
@@ -82,21 +83,23 @@ void Kill::check(const std::string& at) {
   EXPECT_TRUE(processes_with(kCommand).empty()) << at << ": a process is left";
 }
 
-void Kill::sweep(const std::vector<std::string>& words, Whom whom, const Prepare& prepare) {
+void Kill::sweep(const std::vector<std::string>& words, Whom whom, const Prepare& prepare, bool waits) {
   const test::Command command{.argv = this->command(words), .limit = std::chrono::seconds(30)};
-  prepare();
-  (void)watch(command, scratch());
+  const auto attempt = [&](std::optional<Fault> fault) {
+    prepare();
+    const auto mark = sys::read_file(AT_FDCWD, state_root() + "/box/init", 256);
+    return watch(command, scratch(), fault, waits ? std::stoi(mark.value_or("0")) : 0);
+  };
+  (void)attempt({});
   check("the first run");
-  prepare();
-  const Watched usual = watch(command, scratch());
+  const Watched usual = attempt({});
   ASSERT_EQ(usual.exit_code, 0) << usual.describe();
   check("an undisturbed run");
   for (const Call& call : usual.calls) {
     if (call.in_container != (whom == Whom::container)) continue;
     const std::string at = fmt::format("{}: process {} killed at call {} number {}", words.front(),
                                        call.point.process, call.point.number, call.point.nth);
-    prepare();
-    const Watched killed = watch(command, scratch(), Fault{.at = call.point, .code = 0});
+    const Watched killed = attempt(Fault{.at = call.point, .code = 0});
     EXPECT_TRUE(killed.hit) << at << ": the call is not made this time";
     EXPECT_FALSE(killed.timed_out) << at << ": the command hangs";
     ++points_;
@@ -137,6 +140,11 @@ TEST_F(Kill, Delete) {
 TEST_F(Kill, TheContainersProcess) {
   CLOCHE_NEEDS(test::needs::root());
   sweep({"run", "--detach", "--bundle", box_->path(), "box"}, Whom::container);
+}
+
+TEST_F(Kill, TheContainersProcessAtItsStart) {
+  CLOCHE_NEEDS(test::needs::root());
+  sweep({"start", "box"}, Whom::container, [&] { ASSERT_TRUE(create(*box_).ok()); }, true);
 }
 
 TEST_F(Kill, TheProcessOfAnExec) {

@@ -1,130 +1,169 @@
 #include "faults/scenes.h"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
-
-#include "spec/default_spec.h"
+#include <iterator>
+#include <stdexcept>
 
 namespace cloche::faults {
-
-const char* const kSelfPortrait = R"(
-b=/bin/busybox
-$b cut -d' ' -f4- /proc/self/mountinfo | $b sed 's/master:[0-9]*/master/'
-$b grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn|Cap|NoNew|Seccomp:)' /proc/self/status
-$b awk '{print "nice", $19, "policy", $41, "session", $6, "terminal", $7 != 0}' /proc/self/stat
-$b ionice -p 1; $b uname -snm; $b cat /proc/sys/kernel/domainname
-$b cat /proc/self/limits /proc/self/timens_offsets /proc/self/uid_map /proc/self/oom_score_adj
-$b cat /proc/self/cgroup | $b tail -n 1
-$b find /dev /made /data -maxdepth 1 2>/dev/null | $b grep -v /dev/pts/ | $b sort | $b xargs $b stat -c '%n %F %a %u:%g %t:%T'
-for n in fd stdin stdout stderr core ptmx; do $b readlink /dev/$n; done
-$b cat /sys/class/net/lo/flags /proc/sys/net/ipv4/ip_default_ttl
-$b head -c 1 /dev/zero | $b od; $b head -c 1 /dev/forbidden 2>&1
-$b pwd; umask; $b ls /proc/self/fd | $b wc -l; $b env | $b sort
-)";
-
 namespace {
 
-spec::Hook hook(const std::string& path, std::optional<int32_t> timeout = {}) {
-  return {.path = path, .args = {"true"}, .env = {}, .timeout = timeout};
+void must(const test::Outcome& outcome) {
+  if (!outcome.ok()) throw std::runtime_error("before the fault: " + outcome.describe());
 }
 
-void restrict_process(spec::Process& process) {
-  process.terminal = true;
-  process.consoleSize = spec::Box{.height = 24, .width = 80};
-  process.user = {.uid = 1000, .gid = 1000, .umask = 027, .additionalGids = {5, 7}, .username = {}};
-  process.cwd = "/made/on/the/way";
-  process.capabilities = spec::Capabilities{.bounding = {"CAP_KILL", "CAP_NET_BIND_SERVICE"},
-                                            .effective = {"CAP_KILL"},
-                                            .inheritable = {"CAP_KILL"},
-                                            .permitted = {"CAP_KILL"},
-                                            .ambient = {"CAP_KILL"}};
-  process.rlimits = {{.type = "RLIMIT_NOFILE", .hard = 512, .soft = 256},
-                     {.type = "RLIMIT_CORE", .hard = 0, .soft = 0}};
-  process.noNewPrivileges = true;
-  process.oomScoreAdj = 100;
-  process.scheduler = spec::Scheduler{.policy = "SCHED_BATCH", .nice = 5};
-  process.ioPriority = spec::IOPriority{.class_ = "IOPRIO_CLASS_BE", .priority = 6};
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void restrict_system(spec::Linux& system) {
-  system.namespaces.push_back({.type = "time", .path = {}});
-  system.timeOffsets["monotonic"] = {.secs = 1000, .nanosecs = 0};
-  system.sysctl["net.ipv4.ip_default_ttl"] = "65";
-  system.rootfsPropagation = "private";
-  system.personality = spec::Personality{.domain = "LINUX", .flags = {}};
-  system.devices = {
-      {.path = "/dev/forbidden",
-       .type = "c",
-       .major = 1,
-       .minor = 11,
-       .fileMode = 0666,
-       .uid = 1000,
-       .gid = 1000},
-      {.path = "/dev/pipe", .type = "p", .major = {}, .minor = {}, .fileMode = 0600, .uid = 0, .gid = 0}};
-  system.seccomp = spec::Seccomp{};
-  system.seccomp->defaultAction = "SCMP_ACT_ALLOW";
-  system.seccomp->syscalls = {{.names = {"ptrace"}, .action = "SCMP_ACT_ERRNO", .errnoRet = 1, .args = {}}};
+// A container ends, which is our child or was.
+void await(pid_t pid) {
+  for (int tries = 0; tries < 1000 && runs(pid); ++tries) ::usleep(10'000);
+  while (::waitpid(pid, nullptr, WNOHANG) > 0) {
+  }
 }
 
-// The first id of the user's range: "NAME:FIRST:COUNT", subuid(5).
-uint32_t first_id(const std::string& file, const std::string& name) {
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(name + ":")) return static_cast<uint32_t>(std::stoul(line.substr(name.size() + 1)));
-  return 0;
-}
+class Runs : public Scene {
+ public:
+  using Scene::Scene;
+  [[nodiscard]] test::Command command() const override {
+    return place_.command({"run", "--bundle", place_.path() + "/bundle", "box"});
+  }
+};
+
+class Creates : public Scene {
+ public:
+  using Scene::Scene;
+  [[nodiscard]] test::Command command() const override {
+    return place_.command({"create", "--bundle", place_.path() + "/bundle", "box"});
+  }
+  std::string portrait(const Watched& /*watched*/) override {
+    const pid_t init = place_.init();
+    for (const char* verb : {"start", "delete"}) {
+      const test::Outcome done = place_.run({verb, "box"});
+      if (!done.ok()) {
+        (void)place_.delete_box();
+        return done.describe();
+      }
+      await(init);
+    }
+    return content_of(place_.path() + "/traced.out");
+  }
+};
+
+class Starts : public Scene {
+ public:
+  using Scene::Scene;
+  [[nodiscard]] test::Command command() const override { return place_.command({"start", "box"}); }
+  void prepare() override {
+    const test::Outcome created = place_.run({"create", "--bundle", place_.path() + "/bundle", "box"});
+    must(created);
+    init_ = place_.init();
+    if (told_.empty()) told_ = all_steps();
+  }
+  [[nodiscard]] pid_t waiting() const override { return init_; }
+  [[nodiscard]] std::string told(const Watched& /*watched*/) const override { return told_; }
+  [[nodiscard]] bool says_steps() const override { return false; }
+  std::string portrait(const Watched& /*watched*/) override {
+    await(init_);
+    return content_of(place_.path() + "/run.out");
+  }
+  [[nodiscard]] bool may_stay(bool /*in_step*/, bool /*succeeded*/) const override { return true; }
+
+ private:
+  // As --debug says them: `create` has not run those after its own.
+  [[nodiscard]] std::string all_steps() const {
+    const test::Outcome plan = place_.run({"explain", "--format", "json", "box"});
+    const test::Outcome lines = test::run(
+        {.argv = {"jq", "-r",
+                  ".steps as $all | $all | to_entries[] | \"debug: step \\(.key + 1) of \\($all | length), "
+                  "\\(.value.id), \\(.value.side): 0 us\""},
+         .input = plan.out});
+    must(lines);
+    return lines.out;
+  }
+
+  std::string told_;
+  pid_t init_ = 0;
+};
+
+// The container is the same for all of them: a process that cannot be made is no harm to it.
+class Execs : public Scene {
+ public:
+  Execs(Place place, std::vector<std::string> words) : Scene(std::move(place)), words_(std::move(words)) {
+    words_.insert(words_.begin(), {"exec", "box"});
+  }
+  [[nodiscard]] test::Command command() const override { return place_.command(words_); }
+  void prepare() override {
+    if (init_ != 0) return;
+    must(place_.run({"run", "--detach", "--bundle", place_.path() + "/bundle", "box"}));
+    init_ = place_.init();
+  }
+  [[nodiscard]] int failed() const override { return 255; }
+  std::vector<std::string> leftovers(const Watched& watched, bool /*may_stay*/, Report& /*report*/) override {
+    std::vector<std::string> left;
+    for (const pid_t pid : watched.left) {
+      await(pid);
+      if (runs(pid)) left.push_back(fmt::format("process {}, running", pid));
+    }
+    if (runs(init_) && left.empty()) return left;
+    if (!runs(init_)) left.emplace_back("nothing, not even the container");
+    must(place_.delete_box());
+    init_ = 0;
+    return left;
+  }
+  ~Execs() override {
+    if (init_ != 0) (void)place_.delete_box();
+  }
+
+ private:
+  std::vector<std::string> words_;
+  pid_t init_ = 0;
+};
+
+class Deletes : public Scene {
+ public:
+  using Scene::Scene;
+  [[nodiscard]] test::Command command() const override {
+    return place_.command({"delete", "--force", "box"});
+  }
+  void prepare() override {
+    must(place_.run({"run", "--detach", "--bundle", place_.path() + "/bundle", "box"}));
+    init_ = place_.init();
+  }
+  std::string portrait(const Watched& /*watched*/) override {
+    await(init_);
+    return "";
+  }
+  [[nodiscard]] bool may_stay(bool /*in_step*/, bool succeeded) const override { return !succeeded; }
+
+ private:
+  pid_t init_ = 0;
+};
 
 }  // namespace
 
-void make_rich(test::Bundle& bundle, const std::string& scratch) {
-  std::filesystem::create_directories(scratch + "/shown");
-  std::ofstream(scratch + "/shown/file") << "shown\n";
-  spec::Spec& config = bundle.config;
-  config.process->args = {"/bin/sh", "-c", kSelfPortrait};
-  config.root->readonly = false;
-  config.domainname = "example";
-  config.linux_->cgroupsPath = "/cloche-faults";
-  restrict_process(*config.process);
-  restrict_system(*config.linux_);
-  config.mounts.push_back({.destination = "/data",
-                           .type = "bind",
-                           .source = scratch + "/shown",
-                           .options = {"rbind", "ro", "nosuid", "rprivate"},
-                           .uidMappings = {{.containerID = 0, .hostID = 1000, .size = 10}},
-                           .gidMappings = {{.containerID = 0, .hostID = 1000, .size = 10}}});
-  config.mounts.push_back({.destination = "/made/file",
-                           .type = "bind",
-                           .source = scratch + "/shown/file",
-                           .options = {"bind", "rro"},
-                           .uidMappings = {},
-                           .gidMappings = {}});
-  config.mounts.push_back({.destination = "/made/tmp",
-                           .type = "tmpfs",
-                           .source = "tmpfs",
-                           .options = {"size=1m", "noexec"},
-                           .uidMappings = {},
-                           .gidMappings = {}});
-  config.hooks = spec::Hooks{.prestart = {hook("/bin/true")},
-                             .createRuntime = {hook("/bin/true", 30)},
-                             .createContainer = {hook("/bin/true")},
-                             .startContainer = {hook("/bin/true")},
-                             .poststart = {hook("/bin/true")},
-                             .poststop = {hook("/bin/true")}};
+std::vector<std::string> Scene::leftovers(const Watched& watched, bool may_stay, Report& report) {
+  std::vector<std::string> left = place_.left(may_stay ? std::vector<pid_t>{} : watched.left);
+  if (left.empty() && watched.left.empty()) return {};
+  if (!left.empty() && may_stay) ++report.counts["needed delete --force"];
+  const test::Outcome deleted = place_.delete_box();
+  if (!deleted.ok()) left.push_back("delete --force: " + deleted.describe());
+  if (may_stay && deleted.ok()) left.clear();
+  for (const std::string& line : place_.left(watched.left)) left.push_back(line + ", after delete --force");
+  return left;
 }
 
-void make_rootless(test::Bundle& bundle, const test::TestUser& user) {
-  spec::Spec& config = bundle.config;
-  config = spec::default_rootless_spec(user.uid(), user.gid());
-  config.process->terminal = false;
-  config.process->args = {"/bin/sh", "-c", kSelfPortrait};
-  spec::Linux& system = *config.linux_;
-  system.uidMappings.push_back(
-      {.containerID = 1, .hostID = first_id("/etc/subuid", user.name()), .size = 1000});
-  system.gidMappings.push_back(
-      {.containerID = 1, .hostID = first_id("/etc/subgid", user.name()), .size = 1000});
-  config.process->user = {.uid = 1, .gid = 1, .umask = {}, .additionalGids = {2}, .username = {}};
+std::unique_ptr<Scene> run_scene(Place place) { return std::make_unique<Runs>(std::move(place)); }
+std::unique_ptr<Scene> create_scene(Place place) { return std::make_unique<Creates>(std::move(place)); }
+std::unique_ptr<Scene> start_scene(Place place) { return std::make_unique<Starts>(std::move(place)); }
+std::unique_ptr<Scene> exec_scene(Place place, std::vector<std::string> words) {
+  return std::make_unique<Execs>(std::move(place), std::move(words));
 }
+std::unique_ptr<Scene> delete_scene(Place place) { return std::make_unique<Deletes>(std::move(place)); }
 
 }  // namespace cloche::faults

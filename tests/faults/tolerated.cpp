@@ -14,6 +14,8 @@ constexpr Exception kExceptions[] = {
     // -- interrupted calls are made again
     {goes_on, "read", "*", "EINTR", "", "made again"},
     {goes_on, "recvmsg", "*", "EINTR", "", "made again"},
+    {goes_on, "recvmsg", "*", "ECONNRESET", "", "read again: what was sent before it comes after it"},
+    {reworded, "recvmsg", "-", "ECONNRESET", "ended before it heard of it", "believed"},
     {goes_on, "sendmsg", "*", "EINTR", "", "made again"},
     {goes_on, "wait4", "*", "EINTR", "", "made again"},
     {goes_on, "ppoll", "*", "EINTR", "", "made again"},
@@ -36,10 +38,38 @@ constexpr Exception kExceptions[] = {
     {goes_on, "openat2", "mask:*", "ENOENT ENOTDIR", "", "nothing to cover"},
     {goes_on, "openat2", "readonly:*", "ENOENT ENOTDIR", "", "nothing to protect"},
     {goes_on, "chdir", "cwd", "ENOENT", "", "it is made; it is there, which is as good"},
+    {lies, "faccessat2", "-", "EACCES EPERM EROFS ENOENT", "",
+     "believed: the caller may make no cgroup. The plan has none, says so, and is refused where the config "
+     "needs one",
+     "/sys/fs/cgroup"},
+    {goes_on, "faccessat2", "-", "", "",
+     "it is looked for in the other directories, or the map written by itself", "newuidmap"},
+    {goes_on, "newfstatat", "-", "", "", "whether it is made matters only while its maker lives",
+     "/box/made"},
+    {reworded, "recvmsg", "clone", "ECONNRESET", "ended without a word", "reset is closed"},
+    {reworded, "accept4", "await-start", "", "ended before it heard of it", "it has nobody to tell"},
+    {reworded, "accept4", "await-start", "", "it has stopped", "likewise, and `start` came later"},
+    {reworded, "connect", "-", "ENOENT ECONNREFUSED", "it is running already", "believed: nobody waits there",
+     "socket:"},
+    {goes_on, "fstat", "user", "", "", "a stream keeps its owner: recorded, but `start` shows no record"},
+    {reworded, "pidfd_send_signal", "-", "ESRCH", "does not end",
+     "believed: it has ended, and is waited for"},
+    {goes_on, "unlinkat", "-", "", "", "then its processes are ended, and it is removed again",
+     "/sys/fs/cgroup"},
+    // -- the program is replaced by one that cannot be written: by a copy where there is no overlay
+    {goes_on, "statfs", "-", "", "", "not seen to be replaced: it is once more", "/proc/self/exe"},
+    {goes_on, "readlinkat", "-", "", "", "a copy", "/proc/self/exe"},
+    {goes_on, "fsopen", "-", "", "", "a copy"},
+    {goes_on, "fsconfig", "-", "", "", "a copy"},
+    {goes_on, "fsmount", "-", "", "", "a copy"},
+    {goes_on, "openat", "-", "", "", "a copy", "/cloche-runtime"},
+    {goes_on, "fstat", "-", "", "", "a copy", "/cloche-runtime"},
     // -- older kernels
     {goes_on, "memfd_create", "*", "EINVAL", "", "without the flags of Linux 6.3"},
     {goes_on, "clone3", "uid-map", "ENOSYS", "", "clone(2) does the same where no namespace is new"},
     {goes_on, "clone3", "gid-map", "ENOSYS", "", "likewise"},
+    {goes_on, "clone3", "clone", "ENOSYS", "", "likewise, of the process that joins"},
+    {goes_on, "clone3", "-", "ENOSYS", "", "likewise, of hooks"},
     {goes_on, "clone3", "hooks:*", "ENOSYS", "", "clone(2) does the same where no namespace is new"},
     // -- said in words
     {reworded, "capget", "-", "", "without root's rights", "who cannot show a right does not have it"},
@@ -53,6 +83,13 @@ constexpr Exception kExceptions[] = {
      "exec: ", "the command is looked for in other ways, and the reason found"},
     {reworded, "faccessat2", "command", "", "exec: ", "likewise"},
     // -- calls whose failure changes nothing
+    {goes_on, "prlimit64", "-", "", "", "the C library asks for the stack's size"},
+    {goes_on, "rt_sigaction", "-", "", "", "signal(SIGPIPE) and (SIGCHLD): fail only for other arguments"},
+    {goes_on, "fcntl", "-", "EACCES EBUSY", "", "whether a stream is open: all but EBADF means yes",
+     "/dev/null"},
+    {goes_on, "ioctl", "-", "", "", "isatty(3): it is no terminal"},
+    {goes_on, "waitid", "-", "", "", "whether the command stopped for its tracer: it did not"},
+    {goes_on, "capget", "-", "", "", "who cannot show a right does not have it: the plan is a user's"},
     {goes_on, "prctl", "idmap:*", "", "",
      "the end of the holder with its maker, for a maker that is killed; else it is ended"},
     {goes_on, "fcntl", "hooks:*", "", "",
@@ -84,11 +121,14 @@ bool lists(std::string_view words, std::string_view word) {
 
 }  // namespace
 
-const Exception* exception_for(std::string_view call, std::string_view step, int code, bool failed) {
+const Exception* exception_for(std::string_view call, std::string_view step, std::string_view about, int code,
+                               const std::string* said) {
   const std::string name = sys::errno_name(code);
   const auto fits = [&](const Exception& one) {
-    return (one.kind == reworded) == failed && covers(one.call, call) && covers(one.step, step) &&
-           (one.codes.empty() || lists(one.codes, name));
+    if ((one.kind == reworded) != (said != nullptr)) return false;
+    if (said != nullptr && said->find(one.words) == std::string::npos) return false;
+    return covers(one.call, call) && covers(one.step, step) &&
+           about.find(one.about) != std::string_view::npos && (one.codes.empty() || lists(one.codes, name));
   };
   const auto* found = std::ranges::find_if(kExceptions, fits);
   return found == std::end(kExceptions) ? nullptr : found;

@@ -8,7 +8,6 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "faults/tracee.h"
 #include "runtime/shared_record.h"
 #include "sys/fd.h"
 
@@ -38,13 +38,6 @@ std::string content_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool read_memory(pid_t pid, uint64_t from, void* to, size_t size) {
-  iovec here{.iov_base = to, .iov_len = size};
-  iovec there{.iov_base = reinterpret_cast<void*>(from),  // NOLINT(performance-no-int-to-ptr)
-              .iov_len = size};
-  return ::process_vm_readv(pid, &here, 1, &there, 1, 0) == static_cast<ssize_t>(size);
-}
-
 // The call is not made (a number that there is not), or its result becomes another one.
 void skip_call(pid_t pid) {
   user_regs_struct registers{};
@@ -59,28 +52,6 @@ void set_result(pid_t pid, int code) {
   ::ptrace(PTRACE_SETREGS, pid, nullptr, &registers);
 }
 
-// The program itself, also in an overlay that is attached nowhere, where its directory is the root; or one of its
-// memory files: the init, a sealed copy.
-bool is_ours(pid_t pid, const std::string& program) {
-  const std::string link = fmt::format("/proc/{}/exe", pid);
-  struct stat running{}, own{};
-  if (::stat(link.c_str(), &running) != 0 || ::stat(program.c_str(), &own) != 0) return false;
-  if (running.st_dev == own.st_dev && running.st_ino == own.st_ino) return true;
-  char target[64] = {};
-  if (::readlink(link.c_str(), target, sizeof target - 1) <= 0) return false;
-  const std::string_view leads_to = target;
-  const bool overlaid = leads_to == program.substr(program.rfind('/')) && running.st_size == own.st_size;
-  return overlaid || leads_to.starts_with("/memfd:cloche");
-}
-
-// The container's process is made with namespaces or into a cgroup; hooks, helpers and the process that joins are not.
-bool makes_container(pid_t pid, const __ptrace_syscall_info& call) {
-  uint64_t flags = 0;
-  if (call.entry.nr != SYS_clone3 || !read_memory(pid, call.entry.args[0], &flags, sizeof flags))
-    return false;
-  return (flags & (CLONE_NEWNS | CLONE_NEWPID | CLONE_INTO_CGROUP | CLONE_PARENT)) != 0;
-}
-
 struct Tracee {
   int ordinal = -1;
   bool in_container = false;
@@ -92,8 +63,8 @@ struct Tracee {
 
 class Tracer {
  public:
-  Tracer(const test::Command& command, const std::string& scratch, std::optional<Fault> fault)
-      : command_(command), scratch_(scratch), fault_(fault) {}
+  Tracer(const test::Command& command, const std::string& scratch, std::optional<Fault> fault, pid_t waiting)
+      : command_(command), scratch_(scratch), fault_(fault), waiting_(waiting) {}
 
   Watched run() {
     begin();
@@ -110,6 +81,7 @@ class Tracer {
 
  private:
   void begin();
+  void attach();
   [[noreturn]] void become(int go);
   pid_t next_event(int& status);
   void handle(pid_t pid, int status);
@@ -119,16 +91,20 @@ class Tracer {
   [[nodiscard]] std::vector<uint32_t> started_steps() const;
   void resume(pid_t pid, int signal = 0);
   void let_go();
+  void interrupt(pid_t pid);
+  void detach(pid_t pid, int status);
   [[nodiscard]] bool watching() const { return !fault_ || !result_.hit; }
 
   const test::Command& command_;
   const std::string& scratch_;
   const std::optional<Fault> fault_;
+  const pid_t waiting_;
   Watched result_;
   pid_t root_ = -1;
   bool root_alive_ = true;
-  int processes_ = 0;
-  uint64_t record_ = 0;  // address of the shared record in the program
+  int processes_ = 1;  // the program itself is the first
+  pid_t record_in_ = 0;
+  uint64_t record_ = 0;  // address of the shared record in that process
   std::map<pid_t, Tracee> tracees_;
   std::map<pid_t, bool> early_;  // stopped at its birth before its maker told of it
   std::chrono::steady_clock::time_point deadline_;
@@ -177,8 +153,24 @@ void Tracer::begin() {
   if (::ptrace(PTRACE_SEIZE, root_, nullptr, kOptions) != 0) throw std::runtime_error("PTRACE_SEIZE failed");
   // Calls count from its exec on.
   tracees_[root_] = {};
+  if (waiting_ != 0) attach();
   deadline_ = std::chrono::steady_clock::now() + command_.limit;
   if (::write(write_end.get(), "", 1) != 1) throw std::runtime_error("write failed");
+}
+
+// The call that it waits in is interrupted, and begins again under our eyes.
+void Tracer::attach() {
+  int status = 0;
+  if (::ptrace(PTRACE_SEIZE, waiting_, nullptr, kOptions) != 0 ||
+      ::ptrace(PTRACE_INTERRUPT, waiting_, nullptr, nullptr) != 0 ||
+      ::waitpid(waiting_, &status, __WALL) != waiting_ || !WIFSTOPPED(status))
+    throw std::runtime_error("the waiting process cannot be traced");
+  tracees_[waiting_].ordinal = 1;
+  tracees_[waiting_].in_container = true;
+  processes_ = 2;
+  record_in_ = waiting_;
+  record_ = find_record(waiting_);
+  resume(waiting_);
 }
 
 // 0: nothing yet.
@@ -215,7 +207,7 @@ void Tracer::handle(pid_t pid, int status) {
     return resume(pid);
   }
   if (event == PTRACE_EVENT_EXEC) {
-    if (pid == root_ && found->second.ordinal < 0) found->second.ordinal = processes_++;
+    if (pid == root_ && found->second.ordinal < 0) found->second.ordinal = 0;
     if (is_ours(pid, command_.argv.front())) return resume(pid);
     tracees_.erase(found);
     ::ptrace(PTRACE_DETACH, pid, nullptr, 0L);
@@ -245,8 +237,10 @@ void Tracer::on_system_call(pid_t pid, Tracee& tracee) {
     if (watching()) return on_entry(pid, tracee, call);
   } else if (call.op == PTRACE_SYSCALL_INFO_EXIT) {
     if (std::exchange(tracee.failing, false)) set_result(pid, fault_->code);
-    if (std::exchange(tracee.maps_record, false) && call.exit.is_error == 0)
+    if (std::exchange(tracee.maps_record, false) && call.exit.is_error == 0) {
+      record_in_ = pid;
       record_ = static_cast<uint64_t>(call.exit.rval);
+    }
   }
   resume(pid);
 }
@@ -254,14 +248,15 @@ void Tracer::on_system_call(pid_t pid, Tracee& tracee) {
 void Tracer::on_entry(pid_t pid, Tracee& tracee, const __ptrace_syscall_info& call) {
   const auto number = static_cast<long>(call.entry.nr);
   const Point point{.process = tracee.ordinal, .number = number, .nth = ++tracee.made[number]};
-  tracee.makes_container = makes_container(pid, call);
+  tracee.makes_container = makes_container(pid, number, call.entry.args);
   tracee.maps_record = pid == root_ && number == SYS_mmap &&
                        call.entry.args[1] == sizeof(runtime::SharedRecord) &&
                        (call.entry.args[3] & MAP_SHARED) != 0;
   if (!fault_) {
-    Call made{.point = point, .args = {}, .in_container = tracee.in_container, .started = started_steps()};
-    std::ranges::copy(call.entry.args, made.args.begin());
-    result_.calls.push_back(std::move(made));
+    result_.calls.push_back({.point = point,
+                             .about = about(pid, number, call.entry.args),
+                             .in_container = tracee.in_container,
+                             .started = started_steps()});
   } else if (point == fault_->at) {
     result_.hit = true;
     tracee.failing = fault_->code != 0;
@@ -276,7 +271,7 @@ void Tracer::on_entry(pid_t pid, Tracee& tracee, const __ptrace_syscall_info& ca
 std::vector<uint32_t> Tracer::started_steps() const {
   std::vector<runtime::SharedStep> steps(kSteps);
   std::vector<uint32_t> started;
-  if (record_ == 0 || !read_memory(root_, record_ + offsetof(runtime::SharedRecord, steps), steps.data(),
+  if (record_ == 0 || !read_memory(record_in_, record_ + offsetof(runtime::SharedRecord, steps), steps.data(),
                                    kSteps * sizeof(runtime::SharedStep)))
     return started;
   for (uint32_t i = 0; i < kSteps; ++i)
@@ -284,32 +279,53 @@ std::vector<uint32_t> Tracer::started_steps() const {
   return started;
 }
 
-// Once the fault is made nothing but processes is of interest.
+// Only the calls of the one process are of interest that the fault is in, and those until it is made.
 void Tracer::resume(pid_t pid, int signal) {
   const auto found = tracees_.find(pid);
-  const bool calls = watching() || (found != tracees_.end() && found->second.failing);
+  const bool known = found != tracees_.end();
+  const bool concerned = !fault_ || (known && found->second.ordinal == fault_->at.process);
+  const bool calls = (watching() && concerned) || (known && found->second.failing);
   ::ptrace(calls ? PTRACE_SYSCALL : PTRACE_CONT, pid, nullptr, static_cast<long>(signal));
 }
 
-// What outlives the program goes on untraced.
+// What outlives the program goes on untraced. In any order: the first process of a pid namespace ends only after the
+// others were waited for, by us.
 void Tracer::let_go() {
   for (const auto& [pid, held] : early_) tracees_[pid] = {};
-  while (!tracees_.empty()) {
-    const pid_t pid = tracees_.begin()->first;
-    tracees_.erase(pid);
-    if (result_.timed_out) ::kill(pid, SIGKILL);
-    ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
-    int status = 0;
-    if (::waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status)) continue;
-    result_.left.push_back(pid);
-    const int event = status >> 16;
-    unsigned long child = 0;
-    if (event >= PTRACE_EVENT_FORK && event <= PTRACE_EVENT_CLONE &&
-        ::ptrace(PTRACE_GETEVENTMSG, pid, nullptr, &child) == 0)
-      tracees_[static_cast<pid_t>(child)] = {};
-    const bool signalled = event == 0 && WSTOPSIG(status) != kSystemCall;
-    ::ptrace(PTRACE_DETACH, pid, nullptr, signalled ? static_cast<long>(WSTOPSIG(status)) : 0L);
+  for (const auto& [pid, held] : tracees_) interrupt(pid);
+  for (int idle = 0; !tracees_.empty() && idle < 10'000;) {
+    bool changed = false;
+    for (const auto& [pid, held] : std::map(tracees_)) {
+      int status = 0;
+      const pid_t found = ::waitpid(pid, &status, __WALL | WNOHANG);
+      if (found == 0) continue;
+      changed = true;
+      tracees_.erase(pid);
+      if (found == pid && WIFSTOPPED(status)) detach(pid, status);
+    }
+    if (changed) continue;
+    ++idle;
+    ::usleep(1000);
   }
+  for (const auto& [pid, held] : tracees_) result_.left.push_back(pid);
+}
+
+void Tracer::interrupt(pid_t pid) {
+  if (result_.timed_out) ::kill(pid, SIGKILL);
+  ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
+}
+
+void Tracer::detach(pid_t pid, int status) {
+  result_.left.push_back(pid);
+  const int event = status >> 16;
+  unsigned long child = 0;
+  if (event >= PTRACE_EVENT_FORK && event <= PTRACE_EVENT_CLONE &&
+      ::ptrace(PTRACE_GETEVENTMSG, pid, nullptr, &child) == 0) {
+    tracees_[static_cast<pid_t>(child)] = {};
+    interrupt(static_cast<pid_t>(child));
+  }
+  const bool signalled = event == 0 && WSTOPSIG(status) != kSystemCall;
+  ::ptrace(PTRACE_DETACH, pid, nullptr, signalled ? static_cast<long>(WSTOPSIG(status)) : 0L);
 }
 
 }  // namespace
@@ -321,8 +337,9 @@ std::string Watched::describe() const {
   return fmt::format("{}: {}", end, err);
 }
 
-Watched watch(const test::Command& command, const std::string& scratch, std::optional<Fault> fault) {
-  return Tracer(command, scratch, fault).run();
+Watched watch(const test::Command& command, const std::string& scratch, std::optional<Fault> fault,
+              pid_t waiting) {
+  return Tracer(command, scratch, fault, waiting).run();
 }
 
 }  // namespace cloche::faults

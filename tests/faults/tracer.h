@@ -2,7 +2,6 @@
 // makes it. The program is the shipped one: nothing in it knows of this.
 #pragma once
 
-#include <array>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -25,7 +24,7 @@ struct Point {
 // One call of our own code, which ends where a process executes somebody else's program.
 struct Call {
   Point point;
-  std::array<uint64_t, 6> args{};
+  std::string about;  // the path it names, or what its descriptor is open on; empty for others
   bool in_container = false;  // the container's first process, or below it
   std::vector<uint32_t> started;  // steps of the plan that are under way, by the shared record
 };
@@ -47,8 +46,10 @@ struct Watched {
   [[nodiscard]] std::string describe() const;
 };
 
-// Runs `command` (its argv, set_env, as and limit) to its end. Standard input is empty; the outputs are files, so that a
-// container that lives on holds no pipe. With a fault there is no list of calls.
-Watched watch(const test::Command& command, const std::string& scratch, std::optional<Fault> fault = {});
+// Runs `command` (its argv, set_env, as and limit) to its end. Standard input is empty; the outputs are files in
+// `scratch`, so that a container that lives on holds no pipe. With a fault there is no list of calls. `waiting` is a
+// container's process that is there already, and waits for `command`: it is watched too, as process 1.
+Watched watch(const test::Command& command, const std::string& scratch, std::optional<Fault> fault = {},
+              pid_t waiting = 0);
 
 }  // namespace cloche::faults
