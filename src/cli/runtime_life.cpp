@@ -18,6 +18,19 @@ bool wants_systemd(const Invocation& invocation) {
   return manager.empty() ? invocation.globals.on("systemd-cgroup") : manager == "systemd";
 }
 
+// One container, one verb, nothing to print.
+template <class Perform>
+int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
+  runtime::Report report;
+  const std::string& id = invocation.arguments[0];
+  if (const auto done = std::forward<Perform>(perform)(state_root(invocation), id, report); !done)
+    return fail(log, verb, id, done.error());
+  log.succeeded(report);
+  return 0;
+}
+
+}  // namespace
+
 std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
   const FlagValues& flags = invocation.flags;
   runtime::LaunchOptions options{.id = invocation.arguments[0],
@@ -39,19 +52,6 @@ std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocati
   close_callers_descriptors(options.preserve_fds);
   return options;
 }
-
-// One container, one verb, nothing to print.
-template <class Perform>
-int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
-  runtime::Report report;
-  const std::string& id = invocation.arguments[0];
-  if (const auto done = std::forward<Perform>(perform)(state_root(invocation), id, report); !done)
-    return fail(log, verb, id, done.error());
-  log.succeeded(report);
-  return 0;
-}
-
-}  // namespace
 
 int perform_create(const Invocation& invocation, RuntimeLog& log) {
   const auto options = launch_options(invocation);

@@ -28,24 +28,77 @@ bool executable(const std::string& path) {
   return st && S_ISREG(st->st_mode) && sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0;
 }
 
-// What is mounted is criu's alone and goes with it.
-sys::Result<> show_root(const CriuCommand& command) {
-  if (command.root.empty()) return {};
-  CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
-  CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
-  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
-  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
-  return sys::attach_mount(tree, AT_FDCWD, command.root_at);
+// What the images cover with a mount must be there: the root file system may be a fresh one.
+sys::Result<> make_point(const sys::Fd& root, const plan::MountPoint& point) {
+  if (!point.source.empty()) {
+    CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, point.source));
+    if (!S_ISDIR(st.st_mode)) {
+      auto made = sys::make_file_in_root(root, point.path, 0644);
+      if (!made) return std::unexpected(std::move(made).error());
+      return {};
+    }
+  }
+  auto made = sys::make_directory_in_root(root, point.path, 0755);
+  if (!made) return std::unexpected(std::move(made).error());
+  return {};
 }
 
-[[noreturn]] void become_criu(const CriuCommand& command, const sys::Fd& output) {
+sys::Result<> show_cgroups(const CriuCommand& command) {
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.cgroups, false));
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
+  return sys::attach_mount(tree, AT_FDCWD, command.yard + "/unified");
+}
+
+// What is mounted is criu's alone and goes with it.
+sys::Result<> show_mounts(const CriuCommand& command) {
+  if (command.root.empty() && command.yard.empty()) return {};
+  CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
+  CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
+  if (!command.yard.empty()) CLOCHE_TRY(show_cgroups(command));
+  if (command.root.empty()) return {};
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
+  CLOCHE_TRY(sys::attach_mount(tree, AT_FDCWD, command.root));
+  CLOCHE_TRY_ASSIGN(root, sys::open_at(AT_FDCWD, command.root, O_PATH | O_DIRECTORY));
+  for (const plan::MountPoint& point : command.points) CLOCHE_TRY(make_point(root, point));
+  return {};
+}
+
+// Out of the way of the numbers that criu is told.
+sys::Result<sys::Fd> far_away(int file) {
+  constexpr int kFar = 200;
+  const long raw = sys::raw_call(SYS_fcntl, file, F_DUPFD_CLOEXEC, kFar);
+  if (raw < 0) return sys::fail(static_cast<int>(-raw), "fcntl(F_DUPFD_CLOEXEC)");
+  return sys::Fd(static_cast<int>(raw));
+}
+
+sys::Result<> take_descriptors(const std::vector<plan::InheritedFd>& inherited) {
+  std::vector<sys::Fd> opened;
+  for (const plan::InheritedFd& fd : inherited) {
+    sys::Fd file;
+    if (fd.source.size() != 1) {
+      CLOCHE_TRY_ASSIGN(ns, sys::open_at(AT_FDCWD, fd.source, O_RDONLY));
+      file = std::move(ns);
+    }
+    CLOCHE_TRY_ASSIGN(copy, far_away(file.valid() ? file.get() : fd.source[0] - '0'));
+    opened.push_back(std::move(copy));
+  }
+  for (size_t i = 0; i < inherited.size(); ++i)
+    CLOCHE_TRY(sys::duplicate_to(opened[i], static_cast<int>(inherited[i].number)));
+  return {};
+}
+
+[[noreturn]] void become_criu(const CriuCommand& command, sys::Fd&& near) {
+  sys::Fd output = std::move(near);
+  if (auto away = far_away(output.get())) output = *std::move(away);
   const auto give_up = [&](const sys::Error& error) {
     const std::string text = error.message() + "\n";
     sys::raw_call(SYS_write, output.get(), text.data(), text.size());
     _exit(kNotStarted);
   };
   (void)sys::unblock_signals();
-  if (auto shown = show_root(command); !shown) give_up(shown.error());
+  if (auto shown = show_mounts(command); !shown) give_up(shown.error());
+  if (auto taken = take_descriptors(command.inherited); !taken) give_up(taken.error());
   for (const int fd : command.keep) sys::raw_call(SYS_fcntl, fd, F_SETFD, 0);
   const auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
   if (null) (void)sys::duplicate_to(*null, 0);
@@ -157,12 +210,17 @@ sys::Result<> run_criu(const CriuCommand& command) {
   (void)sys::remove_at(AT_FDCWD, command.log);
   const long raw = sys::raw_call(SYS_memfd_create, "criu-output", 1U /* MFD_CLOEXEC */);
   if (raw < 0) return sys::fail(static_cast<int>(-raw), "memfd_create(\"criu-output\")");
-  const sys::Fd output(static_cast<int>(raw));
+  sys::Fd output(static_cast<int>(raw));
+  if (!command.yard.empty()) CLOCHE_TRY(sys::make_directories(command.yard + "/unified", 0700));
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
-  if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, output);
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
-  if (ending.exit_code() == 0) return {};
-  return refused(command, ending, output_of(output));
+  if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, std::move(output));
+  const auto ending = sys::wait_for(std::get<sys::Parent>(cloned).child);
+  if (!command.yard.empty())
+    for (const char* below : {"/unified", ""})
+      (void)sys::remove_at(AT_FDCWD, command.yard + below, AT_REMOVEDIR);
+  if (!ending) return std::unexpected(ending.error());
+  if (ending->exit_code() == 0) return {};
+  return refused(command, *ending, output_of(output));
 }
 
 }  // namespace cloche::runtime

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "plan/step.h"
 #include "sys/error.h"
 
 namespace cloche::runtime {
@@ -19,8 +20,12 @@ struct CriuCommand {
   std::vector<std::string> args;  // without the program's name
   std::vector<int> keep;  // descriptors that it inherits, beside 0, 1 and 2
   std::string log;  // its log file, absolute
-  // restore: a directory that shows `root` in criu's own mount namespace; criu wants a mount point.
-  std::string root, root_at;
+  // restore: in a mount namespace of criu's own this directory is a mount, and has these mount points.
+  std::string root;
+  std::vector<plan::MountPoint> points;
+  std::vector<plan::InheritedFd> inherited;
+  // In that mount namespace the cgroup2 mount `cgroups` is seen at `yard`/unified (--cgroup-yard); empty: not.
+  std::string cgroups, yard;
 };
 
 // "criu dump -t 7 ...": as a shell would take it.
