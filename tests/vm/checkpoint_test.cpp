@@ -175,6 +175,30 @@ TEST_F(VmCheckpoint, InTheForegroundStreamsSignalsAndTheExitCodeAreTheRestorers)
   expect_gone();
 }
 
+// A connection over the container's own loopback interface.
+TEST_F(VmCheckpoint, EstablishedConnectionsAreTakenWhereThatIsAskedFor) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting(
+      "busybox sleep 1000 | busybox nc -l -p 77 >/count & busybox sleep 1; "
+      "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done | busybox nc 127.0.0.1 77");
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 3)) << text_of(scratch() + "/err");
+  const Outcome refused = checkpoint();
+  EXPECT_FALSE(refused.ok());
+  EXPECT_NE(refused.err.find("Connected TCP socket"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("(its log is " + images() + "/dump.log)"), std::string::npos) << refused.err;
+  EXPECT_EQ(status(), "running");
+  EXPECT_TRUE(counts_beyond(box, count(box)));
+  const Outcome dumped = checkpoint({"--tcp-established"});
+  ASSERT_TRUE(dumped.ok()) << dumped.describe();
+  const int64_t before = count(box);
+  const Outcome restored = restore(box, "box", {"--tcp-established"});
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_TRUE(counts_beyond(box, before + 3));
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
 TEST_F(VmCheckpoint, ARestoreThatFailsLeavesNothingAndIsExplained) {
   CLOCHE_NEEDS(needs::program("criu"));
   auto box = counting();
