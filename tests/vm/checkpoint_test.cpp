@@ -81,13 +81,17 @@ TEST_F(VmCheckpoint, ACountGoesOnWhereItWas) {
       {.destination = "/data", .type = "bind", .source = scratch() + "/data", .options = {"rbind"}});
   ASSERT_TRUE(start_detached(box).ok());
   ASSERT_TRUE(counts_beyond(box, 3));
+  ASSERT_TRUE(runtime({"exec", "box", "sh", "-c", "echo kept >/dev/shm/word"}).ok());
   const Outcome dumped = checkpoint();
   ASSERT_TRUE(dumped.ok()) << dumped.describe();
   expect_gone();
   const int64_t before = count(box);
   // Another root file system state than at the dump: the number must come from memory.
   std::ofstream(box.rootfs() + "/count") << "0\n";
-  std::ofstream(scratch() + "/data/word") << "changed\n";
+  // Another source for the same place.
+  fs::create_directory(scratch() + "/data2");
+  std::ofstream(scratch() + "/data2/word") << "changed\n";
+  box.config.mounts.back().source = scratch() + "/data2";
 
   // Under another name, in another cgroup.
   box.config.linux_->cgroupsPath = "/vm-restored/box2";
@@ -97,9 +101,9 @@ TEST_F(VmCheckpoint, ACountGoesOnWhereItWas) {
   EXPECT_TRUE(counts_beyond(box, before)) << "was " << before << ", is " << count(box);
   EXPECT_EQ(member(runtime({"state", "other"}).out, ".pid"), text_of(scratch() + "/pid"));
   EXPECT_EQ(text_of("/sys/fs/cgroup/vm-restored/box2/pids.max"), "50\n");
-  const Outcome seen = runtime(
-      {"exec", "other", "cat", "/proc/1/cgroup", "/data/word", "/sys/fs/cgroup/pids.max", "/proc/kcore"});
-  EXPECT_EQ(seen.out, "0::/\nchanged\n50\n") << seen.describe();
+  const Outcome seen = runtime({"exec", "other", "cat", "/proc/1/cgroup", "/data/word", "/dev/shm/word",
+                                "/sys/fs/cgroup/pids.max", "/proc/kcore"});
+  EXPECT_EQ(seen.out, "0::/\nchanged\nkept\n50\n") << seen.describe();
   stop("other");
   EXPECT_TRUE(runtime({"delete", "other"}).ok());
   EXPECT_EQ(status("other"), "");
