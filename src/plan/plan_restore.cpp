@@ -71,6 +71,8 @@ class RestorePlanner {
       return refuse("hooks",
                     "prestart and createRuntime hooks have no place in a restore: criu makes the namespaces "
                     "and the processes in one go");
+    if (b_.user_namespace())
+      return refuse("linux.namespaces", "criu cannot open its files from inside a user namespace");
     if (b_.os.intelRdt) return refuse("linux.intelRdt", "it cannot be restored");
     return {};
   }

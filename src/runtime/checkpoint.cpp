@@ -135,6 +135,12 @@ sys::Result<> Dump::check() {
     return sys::fail_because(
         "it has a terminal, whose other end is not the container's: only one without process.terminal can be "
         "restored");
+  // Better now than when the container is gone.
+  if (spec.linux_ && !options_.pre_dump)
+    for (const spec::Namespace& entry : spec.linux_->namespaces)
+      if (entry.type == "user")
+        return sys::fail_because(
+            "it has a user namespace, and criu cannot open its files from inside of one to restore it");
   CLOCHE_TRY_ASSIGN(program, find_criu(options_.criu));
   command_.program = std::move(program);
   return {};

@@ -88,6 +88,17 @@ TEST_F(RuntimeCheckpoint, ATerminalIsRefused) {
   EXPECT_EQ(running.finish().exit_code, 137);
 }
 
+TEST_F(RuntimeCheckpoint, AUserNamespaceIsRefused) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"sleep", "1000"});
+  box.map_ids(100000, 1000);
+  ASSERT_TRUE(start_detached(box).ok());
+  expect_refusal(checkpoint({}), "it has a user namespace");
+  EXPECT_EQ(status(), "running");
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
 TEST_F(RuntimeCheckpoint, CriuIsCalledWithWhatWasAskedFor) {
   CLOCHE_NEEDS(needs::root());
   auto box = bundle({"sleep", "1000"});
