@@ -3,6 +3,7 @@
 
 #include "cli/runtime_log.h"
 #include "cli/runtime_options.h"
+#include "runtime/launch.h"
 #include "runtime/state.h"
 
 namespace cloche::cli {
@@ -15,6 +16,11 @@ int perform_kill(const Invocation& invocation, RuntimeLog& log);
 int perform_delete(const Invocation& invocation, RuntimeLog& log);
 int perform_pause(const Invocation& invocation, RuntimeLog& log);
 int perform_resume(const Invocation& invocation, RuntimeLog& log);
+// What `create`, `run` and `restore` are all told; the caller's other descriptors are closed.
+std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation);
+// runtime_checkpoint.cpp
+int perform_checkpoint(const Invocation& invocation, RuntimeLog& log);
+int perform_restore(const Invocation& invocation, RuntimeLog& log);
 // runtime_update.cpp
 int perform_update(const Invocation& invocation, RuntimeLog& log);
 // runtime_events.cpp

@@ -20,10 +20,15 @@ std::expected<runtime::ExplanationFormat, std::string> format_of(const Invocatio
 int perform_explain(const Invocation& invocation, RuntimeLog& log) {
   const auto format = format_of(invocation);
   if (!format) return log.error(format.error()), 1;
-  const runtime::LaunchOptions options{.id = invocation.arguments[0],
-                                       .bundle = invocation.flags.text("bundle"),
-                                       .config = invocation.flags.text("config"),
-                                       .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled"};
+  runtime::LaunchOptions options{.id = invocation.arguments[0],
+                                 .bundle = invocation.flags.text("bundle"),
+                                 .config = invocation.flags.text("config"),
+                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled"};
+  const std::string images = invocation.flags.text("image-path");
+  if (!images.empty() && !invocation.flags.given("bundle"))
+    return log.error("explain: --image-path is for a --bundle"), 1;
+  if (!images.empty())
+    options.restore = runtime::RestoreOptions{.criu = invocation.globals.text("criu"), .image_path = images};
   runtime::Report report;
   const auto text = invocation.flags.given("bundle")
                         ? runtime::explain_bundle(options, *format, report)

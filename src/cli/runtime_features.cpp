@@ -103,7 +103,11 @@ int perform_features(const Invocation&, RuntimeLog&) {
   line("    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},");
   line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},");
   line("    \"netDevices\": {\"enabled\": true}\n  },");
-  line(fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\"}}", kVersion));
+  // The second is what callers of runc look for: whether there is `checkpoint`.
+  line(
+      fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\", "
+                  "\"org.opencontainers.runc.checkpoint.enabled\": \"true\"}}",
+                  kVersion));
   line("}");
   write_text(STDOUT_FILENO, out);
   return 0;

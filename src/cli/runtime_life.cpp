@@ -20,30 +20,6 @@ bool wants_systemd(const Invocation& invocation) {
   return manager.empty() ? invocation.globals.on("systemd-cgroup") : manager == "systemd";
 }
 
-std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
-  const FlagValues& flags = invocation.flags;
-  runtime::LaunchOptions options{.id = invocation.arguments[0],
-                                 .bundle = flags.text("bundle"),
-                                 .config = flags.text("config"),
-                                 .console_socket = flags.text("console-socket"),
-                                 .pidfd_socket = flags.text("pidfd-socket"),
-                                 .pid_file = flags.text("pid-file"),
-                                 .new_keyring = !flags.on("no-new-keyring"),
-                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled",
-                                 .systemd_cgroup = wants_systemd(invocation),
-                                 .detach = flags.on("detach"),
-                                 .record = invocation.globals.on("debug"),
-                                 .keep = flags.on("keep")};
-  if (flags.given("preserve-fds")) {
-    const auto count = number_of("--preserve-fds", flags.text("preserve-fds"));
-    if (!count) return std::unexpected(count.error());
-    options.preserve_fds = *count;
-  }
-  if (const auto closed = close_callers_descriptors(options.preserve_fds); !closed)
-    return std::unexpected(closed.error().message());
-  return options;
-}
-
 // One container, one verb, nothing to print.
 template <class Perform>
 int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
@@ -81,6 +57,30 @@ int perform_on_many(const Invocation& invocation, RuntimeLog& log, std::string_v
 }
 
 }  // namespace
+
+std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
+  const FlagValues& flags = invocation.flags;
+  runtime::LaunchOptions options{.id = invocation.arguments[0],
+                                 .bundle = flags.text("bundle"),
+                                 .config = flags.text("config"),
+                                 .console_socket = flags.text("console-socket"),
+                                 .pidfd_socket = flags.text("pidfd-socket"),
+                                 .pid_file = flags.text("pid-file"),
+                                 .new_keyring = !flags.on("no-new-keyring"),
+                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled",
+                                 .systemd_cgroup = wants_systemd(invocation),
+                                 .detach = flags.on("detach"),
+                                 .record = invocation.globals.on("debug"),
+                                 .keep = flags.on("keep")};
+  if (flags.given("preserve-fds")) {
+    const auto count = number_of("--preserve-fds", flags.text("preserve-fds"));
+    if (!count) return std::unexpected(count.error());
+    options.preserve_fds = *count;
+  }
+  if (const auto closed = close_callers_descriptors(options.preserve_fds); !closed)
+    return std::unexpected(closed.error().message());
+  return options;
+}
 
 int perform_create(const Invocation& invocation, RuntimeLog& log) {
   const auto options = launch_options(invocation);

@@ -13,7 +13,7 @@ constexpr Flag kGlobals[] = {
     {"systemd-cgroup", 0, {}, "the container's cgroup is a scope of systemd's"},
     {"cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"},
     {"rootless", 0, "BOOL", "accepted; whether the caller is root is looked up"},
-    {"criu", 0, "PATH", "accepted"},
+    {"criu", 0, "PATH", "the program criu (default: along $PATH)"},
     {"version", 'v', {}, "prints the version (also -V)"},
 };
 
@@ -74,9 +74,11 @@ constexpr Flag kSpec[] = {
     {"file", 'f', "FILE", "another file than config.json, below that directory if it is relative"},
     {"rootless", 0, {}, "for a caller without root's rights"}};
 
-constexpr Flag kExplain[] = {{"bundle", 'b', "DIR", "explains what create would do with this bundle"},
-                             {"config", 0, "FILE", "the configuration, instead of the bundle's config.json"},
-                             {"format", 'f', "FORMAT", "text (default), json or script"}};
+constexpr Flag kExplain[] = {
+    {"bundle", 'b', "DIR", "explains what create would do with this bundle"},
+    {"config", 0, "FILE", "the configuration, instead of the bundle's config.json"},
+    {"image-path", 0, "DIR", "with --bundle: what restore would do with these images"},
+    {"format", 'f', "FORMAT", "text (default), json or script"}};
 constexpr Flag kUpdate[] = {
     {"resources", 'r', "FILE", "linux.resources as JSON; - is standard input"},
     {"memory", 0, "SIZE", "memory: 256M, -1 is unlimited"},
@@ -104,6 +106,58 @@ constexpr Flag kEvents[] = {
     {"interval", 0, "TIME", "time between two statistics: 5s (default), 500ms"},
 };
 
+constexpr Flag kImages{"image-path", 0, "DIR", "the directory of the images (default: checkpoint)"};
+constexpr Flag kWork{"work-path", 0, "DIR", "the directory of criu's log (default: that of the images)"};
+constexpr Flag kTcp{"tcp-established", 0, {}, "with its open TCP connections"};
+constexpr Flag kUnix{"ext-unix-sk", 0, {}, "with Unix sockets whose other end is outside"};
+constexpr Flag kShellJob{"shell-job", 0, {}, "with a session or terminal from outside"};
+constexpr Flag kLocks{"file-locks", 0, {}, "with its locks on files"};
+constexpr Flag kLazy{"lazy-pages", 0, {}, "memory is fetched when it is used (userfaultfd)"};
+constexpr Flag kCgroups{"manage-cgroups-mode", 0, "MODE", "soft (default), full, strict or ignore"};
+constexpr Flag kEmptyNs{"empty-ns", 0, "TYPE", "network: the namespace is made anew, without what was in it",
+                        true};
+constexpr Flag kDedup{"auto-dedup", 0, {}, "what is in a later image goes from the earlier one"};
+
+constexpr Flag kCheckpoint[] = {
+    kImages,
+    kWork,
+    {"parent-path", 0, "DIR", "the images before, relative to those of now"},
+    {"leave-running", 0, {}, "the container goes on"},
+    {"pre-dump", 0, {}, "only memory, for a later checkpoint; the container goes on"},
+    kTcp,
+    {"tcp-skip-in-flight", 0, {}, "without TCP connections that are not established yet"},
+    kUnix,
+    kShellJob,
+    {"link-remap", 0, {}, "gives names to deleted files that are still open"},
+    kLazy,
+    {"status-fd", 0, "N", "gets a zero byte when pages can be asked for"},
+    {"page-server", 0, "ADDRESS:PORT", "where memory goes, or is handed out with --lazy-pages"},
+    kLocks,
+    kCgroups,
+    kEmptyNs,
+    kDedup,
+};
+constexpr Flag kRestore[] = {
+    kBundle,
+    kImages,
+    kWork,
+    kDetach,
+    kPidFile,
+    kConsole,
+    kNoReaper,
+    kNoPivot,
+    kTcp,
+    kUnix,
+    kShellJob,
+    kLazy,
+    kLocks,
+    kCgroups,
+    kEmptyNs,
+    kDedup,
+    {"lsm-profile", 0, "TYPE:NAME", "another AppArmor or SELinux profile"},
+    {"lsm-mount-context", 0, "CONTEXT", "another SELinux context of its mounts"},
+};
+
 constexpr size_t kAny = ~size_t{0};
 constexpr RuntimeCommand kCommands[] = {
     {"create", "ID", "makes a container that waits for start", kCreate, 1, 1, false, perform_create},
@@ -122,6 +176,10 @@ constexpr RuntimeCommand kCommands[] = {
     {"ps", "ID [OPTION-OF-PS...]", "lists a container's processes", kPs, 1, kAny, true, perform_ps},
     {"pause", "ID", "freezes a container", {}, 1, 1, false, perform_pause},
     {"resume", "ID", "thaws a container", {}, 1, 1, false, perform_resume},
+    {"checkpoint", "ID", "writes a container's processes into files (criu), and removes it", kCheckpoint, 1,
+     1, false, perform_checkpoint},
+    {"restore", "ID", "makes a container of the processes of a checkpoint", kRestore, 1, 1, false,
+     perform_restore},
     {"explain", "ID", "prints the plan of a container, or why one could not be made", kExplain, 1, 1, false,
      perform_explain},
     {"spec", "", "writes a config.json to start from", kSpec, 0, 0, false, perform_spec},

@@ -156,6 +156,11 @@ std::string say(const SetDomainname& a) {
   return fmt::format("set the NIS domain name to {}", shown(a.name));
 }
 std::string say(const LoopbackUp&) { return "bring the loopback device lo up"; }
+std::string say(const RestoreProcesses& a) {
+  return fmt::format("have criu bring the processes back from the checkpoint in {}, with {} as their root",
+                     shown(a.images), shown(a.root));
+}
+
 std::string say(const MoveNetDevice& a) {
   return fmt::format(
       "move the network device {} into {} as {}, with its lasting addresses, and set it up", shown(a.device),

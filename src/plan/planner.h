@@ -72,6 +72,34 @@ struct ExecRequest {
 };
 [[nodiscard]] std::expected<Plan, Refusal> make_exec_plan(const ExecRequest& request, const HostFacts& facts);
 
+// What `checkpoint` and `restore` are both told for criu(8).
+struct CriuFlags {
+  bool tcp_established = false, ext_unix_sk = false, shell_job = false, file_locks = false;
+  bool auto_dedup = false, lazy_pages = false;
+  bool link_remap = false, skip_in_flight = false;  // checkpoint only
+  bool empty_network = false;  // the network namespace is made anew, without what was in it
+  std::string manage_cgroups = "soft";  // soft, full, strict, ignore
+};
+// Those flags as criu's arguments.
+[[nodiscard]] Strings criu_arguments(const CriuFlags& flags);
+// The name under which a namespace that the config joins ("network", "pid") is known in the images: runc's, so that
+// either can restore what the other has dumped.
+[[nodiscard]] std::string external_namespace_key(std::string_view type);
+
+// The processes of a checkpoint in a container made for them: the same cgroup with its limits, then criu.
+struct RestoreRequest {
+  Request container;
+  CriuFlags flags;
+  std::string program;  // criu, absolute
+  std::string images, work;  // absolute directories
+  std::string pid_file;  // absolute
+  // What criu calls the three standard streams, where they came from outside: "pipe:[7]", "file[1f:4]"; else empty.
+  Strings streams;
+  std::string lsm_profile, lsm_mount_context;
+};
+[[nodiscard]] std::expected<Plan, Refusal> make_restore_plan(const RestoreRequest& wanted,
+                                                             const HostFacts& facts);
+
 // What a running container's cgroup says.
 struct CgroupNow {
   std::string path;  // absolute

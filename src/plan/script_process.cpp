@@ -159,6 +159,29 @@ void ScriptWriter::emit(const BecomeRoot& a) {
 
 void ScriptWriter::emit(const SetHostname& a) { line(fmt::format("hostname -- {}", shell_word(a.name))); }
 void ScriptWriter::emit(const SetDomainname& a) { line(fmt::format("domainname -- {}", shell_word(a.name))); }
+// What is mounted is seen by criu alone, and goes with it.
+void ScriptWriter::emit(const RestoreProcesses& a) {
+  for (const MountPoint& point : a.points)
+    line(fmt::format("[ -e {0} ] || {1} {0}", shell_word(a.root + point.path),
+                     point.source.empty() ? "mkdir -p --" : "touch --"));
+  // In the foreground: what ends with the script is what the script started.
+  Strings args = a.args;
+  std::erase_if(
+      args, [](const std::string& arg) { return arg == "--restore-detached" || arg == "--restore-sibling"; });
+  std::string streams;
+  for (const InheritedFd& fd : a.inherited)
+    streams += fd.source.size() == 1 ? fmt::format(" {}<&{}", fd.number, fd.source)
+                                     : fmt::format(" {}<{}", fd.number, shell_word(fd.source));
+  std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
+  if (!a.yard.empty()) {
+    const std::string place = shell_word(a.yard + "/unified");
+    line(fmt::format("mkdir -p -- {}", place));
+    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups), place);
+  }
+  line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show + " && exec \"$@\"")));
+  line(fmt::format("  {} {} {}{}", shell_word(a.root), shell_word(a.program), shell_words(args), streams));
+}
+
 void ScriptWriter::emit(const MoveNetDevice& a) {
   not_done(fmt::format("the device {} stays on the host: ip(8) keeps no addresses when it moves one",
                        shown(a.device)));

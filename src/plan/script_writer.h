@@ -81,6 +81,7 @@ class ScriptWriter {
   void emit(const SetDomainname&);
   void emit(const LoopbackUp&);
   void emit(const MoveNetDevice&);
+  void emit(const RestoreProcesses&);
   void emit(const WriteSysctl&);
   void emit(const ResetSignals&);
   void emit(const NewSession&);

@@ -446,6 +446,35 @@ struct Execute {
 };
 BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
+// ---- CRIU: criu(8) ---------------------------------------------------------------------------------------------
+
+// A descriptor that criu starts with, under the number that its arguments name. `source`: "0", "1", "2" are the
+// caller's streams; else the path of a namespace.
+struct InheritedFd {
+  int64_t number = 0;
+  std::string source;
+};
+BOOST_DESCRIBE_STRUCT(InheritedFd, (), (number, source))
+// A place of the root file system that something will be mounted on: a file where `source` is one, else a directory.
+struct MountPoint {
+  std::string path, source;
+};
+BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
+// `criu restore`, in place of the clone and all that a new process does: processes, namespaces and mounts come back as
+// the images of a checkpoint hold them. criu sees `root` as a mount in a mount namespace of its own, in which missing
+// mount points are made first. It writes the first process's pid into `pid_file`. `cgroups` is the cgroup2 mount, which
+// criu sees at `yard`/unified: a mount that it made itself would take that file system's options away (nsdelegate).
+struct RestoreProcesses {
+  std::string images, program;
+  Strings args;
+  std::string root;
+  std::vector<MountPoint> points;
+  std::vector<InheritedFd> inherited;
+  std::string pid_file, log, cgroups, yard;
+};
+BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
+                      (images, program, args, root, points, inherited, pid_file, log, cgroups, yard))
+
 using Action =
     std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
                  CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
@@ -457,7 +486,7 @@ using Action =
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
                  CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
                  WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
-                 SetScopeProperties, ConnectListener, MoveNetDevice>;
+                 SetScopeProperties, ConnectListener, MoveNetDevice, RestoreProcesses>;
 
 // Where a step comes from.
 struct Why {

@@ -52,6 +52,7 @@ sys::Result<plan::Request> request_for(Bundle& bundle, const LaunchOptions& opti
 sys::Result<plan::HostFacts> facts_for(const spec::Spec& spec, const LaunchOptions& options) {
   FactsWanted wanted = wanted_for(spec, false);
   wanted.systemd = options.systemd_cgroup;
+  wanted.mounts = options.restore.has_value();  // what is below a recursive bind has to be named
   CLOCHE_TRY_ASSIGN(facts, gather_facts(wanted));
   if (!options.own_cgroup) facts.cgroup = {};  // for the planner there is none then
   return facts;

@@ -124,6 +124,12 @@ std::expected<void, StepFailure> Execution::walk(const BeforeClone& before_clone
       container_may_run = false;
     }
     if (auto done = host_.perform(i); !done) return std::unexpected(failed_at(i, std::move(done).error()));
+    if (std::holds_alternative<plan::RestoreProcesses>(step.action)) {
+      auto pidfd = sys::open_pidfd(host_.container());
+      if (!pidfd) return std::unexpected(failed_at(i, std::move(pidfd).error()));
+      pid_ = host_.container();
+      pidfd_ = *std::move(pidfd);
+    }
   }
   return {};
 }

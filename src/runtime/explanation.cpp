@@ -10,6 +10,7 @@
 #include "plan/planner.h"
 #include "plan/script.h"
 #include "runtime/bundle.h"
+#include "runtime/checkpoint.h"
 #include "runtime/container.h"
 #include "runtime/diagnose.h"
 #include "runtime/step_error.h"
@@ -63,7 +64,13 @@ sys::Result<Explained> plan_of(Bundle bundle, const LaunchOptions& options) {
   CLOCHE_TRY_ASSIGN(request, request_for(bundle, options, true));
   CLOCHE_TRY_ASSIGN(facts, facts_for(request.spec, options));
   facts.sealed_program = true;  // `create` would see to it
-  auto planned = plan::make_plan(request, facts);
+  std::expected<plan::Plan, plan::Refusal> planned;
+  if (options.restore) {
+    CLOCHE_TRY_ASSIGN(restore, restore_request(*options.restore, std::move(request)));
+    planned = plan::make_restore_plan(restore, facts);
+  } else {
+    planned = plan::make_plan(request, facts);
+  }
   if (!planned) return std::unexpected(refusal_error(planned.error()));
   return Explained{.plan = *std::move(planned), .facts = std::move(facts)};
 }

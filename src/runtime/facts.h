@@ -67,6 +67,9 @@ struct MountTable {
 // /proc/self/mountinfo, proc_pid_mountinfo(5).
 [[nodiscard]] MountTable parse_mountinfo(std::string_view text);
 
+// Spaces, tabs, newlines and backslashes are octal in mountinfo.
+[[nodiscard]] std::string unescaped_mount_path(std::string_view text);
+
 [[nodiscard]] std::vector<std::string> words_of(std::string_view text);
 
 }  // namespace cloche::runtime

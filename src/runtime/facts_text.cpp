@@ -51,21 +51,6 @@ void each_subid(std::string_view text, Use use) {
   });
 }
 
-// Spaces, tabs, newlines and backslashes are octal in mountinfo.
-std::string unescaped(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto digit = [&](size_t at) { return text[at] >= '0' && text[at] <= '7'; };
-    if (text[i] == '\\' && i + 3 < text.size() && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 void add_v1(MountTable& table, std::string_view options, const std::string& target) {
   constexpr std::array<std::string_view, 13> kControllers = {
       "cpu",     "cpuacct",  "cpuset",  "memory",     "devices", "freezer", "blkio",
@@ -135,6 +120,20 @@ std::string parse_own_cgroup(std::string_view text) {
   return own.ends_with(kDeleted) ? std::string() : own;
 }
 
+std::string unescaped_mount_path(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto digit = [&](size_t at) { return text[at] >= '0' && text[at] <= '7'; };
+    if (text[i] == '\\' && i + 3 < text.size() && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
+      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
 MountTable parse_mountinfo(std::string_view text) {
   MountTable table;
   each_part(text, '\n', [&](std::string_view line) {
@@ -142,7 +141,7 @@ MountTable parse_mountinfo(std::string_view text) {
     if (dash == std::string_view::npos) return;
     const auto before = words_of(line.substr(0, dash)), after = words_of(line.substr(dash + 3));
     if (before.size() < 6 || after.size() < 2) return;
-    const auto target = unescaped(before[4]);
+    const auto target = unescaped_mount_path(before[4]);
     if (after[0] == "cgroup2" && table.cgroup2.empty()) table.cgroup2 = target;
     if (after[0] == "resctrl" && table.resctrl.empty()) table.resctrl = target;
     if (after[0] == "cgroup" && after.size() > 2) add_v1(table, after[2], target);

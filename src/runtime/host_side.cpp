@@ -6,15 +6,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <charconv>
+
 #include "kernel/cgroup.h"
 #include "kernel/device_policy.h"
 #include "kernel/id_maps.h"
 #include "kernel/net_device.h"
 #include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
+#include "runtime/criu.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
 #include "runtime/placement.h"
+#include "runtime/process_mark.h"
 #include "runtime/systemd.h"
 #include "sys/call.h"
 #include "sys/files.h"
@@ -194,6 +198,29 @@ sys::Result<> HostSide::act(const plan::ConnectListener& step) {
   }
   CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(step.path));
   prepared_.agent = std::move(socket);
+  return {};
+}
+
+// It is this process's child: criu makes it as a sibling of its own.
+sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
+  (void)sys::remove_at(AT_FDCWD, step.pid_file);  // of an earlier restore
+  CLOCHE_TRY(run_criu({.program = step.program,
+                       .args = step.args,
+                       .log = step.log,
+                       .root = step.root,
+                       .points = step.points,
+                       .inherited = step.inherited,
+                       .cgroups = step.cgroups,
+                       .yard = step.yard}));
+  CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, step.pid_file));
+  (void)sys::remove_at(AT_FDCWD, step.pid_file);
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), pid_);
+  if (failed != std::errc() || pid_ <= 0)
+    return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::quoted(text)));
+  if (!prepared_.init_mark.valid()) return {};
+  CLOCHE_TRY_ASSIGN(mark, mark_of(pid_));
+  CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line(mark), "init"));
+  prepared_.init_mark.reset();
   return {};
 }
 

@@ -19,6 +19,7 @@ class HostSide {
   sys::Result<> perform(size_t index);
   // The clone knows the pid; steps after it need it.
   void set_container(pid_t pid) { pid_ = pid; }
+  [[nodiscard]] pid_t container() const { return pid_; }
 
  private:
   template <class ContainerAction>
@@ -45,6 +46,7 @@ class HostSide {
   sys::Result<> act(const plan::SetAffinity& step);
   sys::Result<> act(const plan::ConnectListener& step);
   sys::Result<> act(const plan::MoveNetDevice& step);
+  sys::Result<> act(const plan::RestoreProcesses& step);
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;

@@ -13,6 +13,7 @@
 #include "plan/planner.h"
 #include "plan/undo.h"
 #include "runtime/bundle.h"
+#include "runtime/checkpoint.h"
 #include "runtime/container.h"
 #include "runtime/execution.h"
 #include "runtime/explanation.h"
@@ -53,6 +54,8 @@ class Launch {
 
  private:
   sys::Result<> plan();
+  sys::Result<std::expected<plan::Plan, plan::Refusal>> make_plan();
+  [[nodiscard]] const char* verb() const;
   sys::Result<> check_terminal() const;
   sys::Result<> check_cgroup() const;
   sys::Result<sys::Fd> make_directory();
@@ -94,6 +97,16 @@ sys::Result<> Launch::check_terminal() const {
   return {};
 }
 
+const char* Launch::verb() const {
+  return way_ == Way::create ? "create" : options_.restore ? "restore" : "run";
+}
+
+sys::Result<std::expected<plan::Plan, plan::Refusal>> Launch::make_plan() {
+  if (!options_.restore) return plan::make_plan(request_, facts_);
+  CLOCHE_TRY_ASSIGN(restore, restore_request(*options_.restore, request_));
+  return plan::make_restore_plan(restore, facts_);
+}
+
 sys::Result<> Launch::plan() {
   if (const auto problem = id_problem(options_.id)) return sys::fail_because(*problem);
   CLOCHE_TRY_ASSIGN(bundle, read_bundle(options_.bundle, options_.config, report_));
@@ -101,7 +114,7 @@ sys::Result<> Launch::plan() {
   CLOCHE_TRY_ASSIGN(request, request_for(bundle_, options_, way_ == Way::create));
   request_ = std::move(request);
   if (options_.systemd_cgroup) CLOCHE_TRY(find_systemd_helper());
-  if (plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
+  if (!options_.restore && plan::needs_sealed_program(spec())) CLOCHE_TRY(run_sealed());
   CLOCHE_TRY(check_terminal());
   if (!options_.console_socket.empty()) {
     CLOCHE_TRY_ASSIGN(socket, sys::connect_stream(options_.console_socket));
@@ -113,7 +126,7 @@ sys::Result<> Launch::plan() {
   }
   CLOCHE_TRY_ASSIGN(facts, facts_for(spec(), options_));
   facts_ = std::move(facts);
-  auto planned = plan::make_plan(request_, facts_);
+  CLOCHE_TRY_ASSIGN(planned, make_plan());
   if (!planned) return std::unexpected(refusal_error(planned.error()));
   plan_ = *std::move(planned);
   for (const plan::Note& note : plan_.notes) report_.notes.push_back(note.subject + ": " + note.text);
@@ -197,14 +210,13 @@ sys::Result<> Launch::execute() {
   execution_.emplace(std::move(execution));
   const auto ran = execution_->run();
   if (!ran) {
-    keep_explanation(
-        root_, options_.id,
-        {.what = fmt::format("{} container \"{}\"", way_ == Way::create ? "create" : "run", options_.id),
-         .plan = plan_,
-         .failure = ran.error(),
-         .facts = facts_,
-         .record = execution_->record(),
-         .undone = execution_->undone()});
+    keep_explanation(root_, options_.id,
+                     {.what = fmt::format("{} container \"{}\"", verb(), options_.id),
+                      .plan = plan_,
+                      .failure = ran.error(),
+                      .facts = facts_,
+                      .record = execution_->record(),
+                      .undone = execution_->undone()});
     return std::unexpected(step_error(plan_, ran.error(), facts_));
   }
   terminal_ = execution_->take_terminal();

@@ -2,13 +2,23 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "plan/planner.h"
 #include "runtime/state.h"
 #include "sys/error.h"
 
 namespace cloche::runtime {
+
+// The processes come from a checkpoint.
+struct RestoreOptions {
+  std::string criu;  // --criu
+  std::string image_path, work_path;  // empty: ./checkpoint, and the image path
+  plan::CriuFlags flags;
+  std::string lsm_profile, lsm_mount_context;
+};
 
 struct LaunchOptions {
   std::string id;
@@ -23,7 +33,8 @@ struct LaunchOptions {
   bool systemd_cgroup = false;  // it is a scope of systemd's
   bool detach = false;  // `run`: return when the command runs
   bool record = false;  // --debug: say what each step took
-  bool keep = false;  // `run`: the container's state stays after its end
+  bool keep = false;           // `run`: the container's state stays after its end
+  std::optional<RestoreOptions> restore;  // `run`: as `restore` does
 };
 
 // What is no error, one sentence each.

@@ -4,9 +4,11 @@
 // not know is in the environment of process 1.
 #include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -122,6 +124,15 @@ void hand_down_controllers() {
     write_file("/sys/fs/cgroup/cgroup.subtree_control", "+" + controller);
 }
 
+void bring_loopback_up() {
+  const int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP;
+  if (control < 0 || ioctl(control, SIOCSIFFLAGS, &request) != 0) fail("bring lo up");
+  close(control);
+}
+
 // Status as a shell counts it.
 int run(const std::string& script) {
   const pid_t child = fork();
@@ -153,6 +164,7 @@ int main() {
   enter_root("/root");
   for (const char* path : {"/etc/shadow", "/etc/gshadow"}) replace_unreadable(path);
   hand_down_controllers();
+  bring_loopback_up();
   sethostname("guest", 5);
 
   const int status = run(std::string(share) + "/vm-command");

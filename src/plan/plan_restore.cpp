@@ -1,0 +1,198 @@
+// A container whose processes come from a checkpoint: criu(8), "restore".
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "plan/builder.h"
+
+namespace cloche::plan {
+namespace {
+
+// Descriptors below are the streams of criu itself.
+constexpr int64_t kFirstInherited = 10;
+
+// Paths of the container's mounts that lead to something outside, as the images name them: by their place inside.
+void add_external(Strings& args, const std::string& target, const std::string& source) {
+  args.insert(args.end(), {"--external", fmt::format("mnt[{}]:{}", target, source)});
+}
+
+bool on_another_mount(const std::vector<Step>& attach, std::string_view path) {
+  return std::ranges::any_of(attach, [&](const Step& step) {
+    std::string target;
+    if (const auto* bind = std::get_if<BindMount>(&step.action)) target = bind->target;
+    if (const auto* fs = std::get_if<MountFs>(&step.action)) target = fs->target;
+    return !target.empty() && target != path && is_below(path, target);
+  });
+}
+
+class RestorePlanner {
+ public:
+  RestorePlanner(Builder& b, const RestoreRequest& wanted) : b_(b), wanted_(wanted) {}
+
+  Planned plan() {
+    CLOCHE_PLAN(check());
+    CLOCHE_PLAN(plan_root(b_, mounts_));
+    CLOCHE_PLAN(plan_mounts(b_, mounts_));
+    CLOCHE_PLAN(plan_devices(b_, mounts_));
+    if (!mounts_.idmap.empty())
+      return refuse("mounts", "criu does not restore id-mapped mounts (" + mounts_.idmap.front().id + ")");
+    CLOCHE_PLAN(plan_cgroup(b_));
+    if (b_.cgroup.empty())
+      return refuse("linux.cgroupsPath", "a container is only restored into a cgroup of its own");
+    step_.images = wanted_.images;
+    step_.program = wanted_.program;
+    // Of version 1 criu would want every hierarchy there.
+    if (b_.facts.cgroup.v1.empty()) {
+      step_.cgroups = b_.facts.cgroup.mount;
+      step_.yard = wanted_.work + "/cgroups";
+    }
+    step_.root = std::get<BundleRoot>(wanted_.container.root).path;
+    step_.pid_file = wanted_.pid_file;
+    step_.log = wanted_.work + "/restore.log";
+    begin();
+    streams();
+    CLOCHE_PLAN(namespaces());
+    mounts();
+    b_.host("restore", std::move(step_), Builder::standard("the processes are those of the checkpoint"));
+    return {};
+  }
+
+ private:
+  Planned check() const {
+    if (!b_.facts.privileged) return refuse("", "criu restores containers for root only");
+    if (b_.request.systemd_cgroup)
+      return refuse(
+          "",
+          "systemd's cgroup driver starts a scope with a process in it, and here there is none yet: "
+          "restore without --systemd-cgroup, with a path as linux.cgroupsPath");
+    if (b_.spec.process && b_.spec.process->terminal)
+      return refuse("process.terminal", "a container with a terminal cannot be restored");
+    if (b_.spec.hooks && !(b_.spec.hooks->prestart.empty() && b_.spec.hooks->createRuntime.empty()))
+      return refuse("hooks",
+                    "prestart and createRuntime hooks have no place in a restore: criu makes the namespaces "
+                    "and the processes in one go");
+    if (b_.user_namespace())
+      return refuse("linux.namespaces", "criu cannot open its files from inside a user namespace");
+    if (b_.os.intelRdt) return refuse("linux.intelRdt", "it cannot be restored");
+    return {};
+  }
+
+  void begin() {
+    const std::string path = b_.cgroup.substr(b_.facts.cgroup.mount.size());
+    step_.args = {"restore",
+                  "--restore-detached",
+                  "--restore-sibling",
+                  "--images-dir",
+                  wanted_.images,
+                  "--work-dir",
+                  wanted_.work,
+                  "--log-file",
+                  "restore.log",
+                  "-v4",
+                  "--pidfile",
+                  wanted_.pid_file,
+                  "--root",
+                  step_.root,
+                  "--cgroup-root",
+                  path};
+    if (!step_.yard.empty()) step_.args.insert(step_.args.end(), {"--cgroup-yard", step_.yard});
+    const Strings common = criu_arguments(wanted_.flags);
+    step_.args.insert(step_.args.end(), common.begin(), common.end());
+    if (!wanted_.lsm_profile.empty())
+      step_.args.insert(step_.args.end(), {"--lsm-profile", wanted_.lsm_profile});
+    if (!wanted_.lsm_mount_context.empty())
+      step_.args.insert(step_.args.end(), {"--lsm-mount-context", wanted_.lsm_mount_context});
+  }
+
+  void inherit(std::string source, const std::string& key) {
+    const int64_t number = kFirstInherited + static_cast<int64_t>(step_.inherited.size());
+    step_.inherited.push_back({number, std::move(source)});
+    step_.args.insert(step_.args.end(), {"--inherit-fd", fmt::format("fd[{}]:{}", number, key)});
+  }
+
+  void streams() {
+    for (size_t i = 0; i < wanted_.streams.size(); ++i)
+      if (!wanted_.streams[i].empty()) inherit(fmt::format("{}", i), wanted_.streams[i]);
+  }
+
+  Planned namespaces() {
+    for (const spec::Namespace& entry : b_.os.namespaces) {
+      if (entry.path.empty()) continue;
+      if (entry.type == "network" || entry.type == "pid")
+        inherit(entry.path, external_namespace_key(entry.type));
+      else if (entry.type == "ipc" || entry.type == "uts" || entry.type == "time")
+        step_.args.insert(step_.args.end(), {"--join-ns", fmt::format("{}:{}", entry.type, entry.path)});
+      else
+        return refuse("linux.namespaces",
+                      fmt::format("criu restores into no {} namespace that is there already", entry.type));
+    }
+    return {};
+  }
+
+  void point(const std::string& target, const std::string& source) {
+    if (!on_another_mount(mounts_.attach, target)) step_.points.push_back({target, source});
+  }
+
+  void mounts() {
+    for (const Step& step : mounts_.attach) {
+      if (const auto* fs = std::get_if<MountFs>(&step.action)) point(fs->target, "");
+      if (const auto* device = std::get_if<MakeDevice>(&step.action);
+          device != nullptr && device->how == "bind")
+        add_external(step_.args, device->path, device->path);
+      const auto* bind = std::get_if<BindMount>(&step.action);
+      if (bind == nullptr) continue;
+      point(bind->target, bind->source);
+      add_external(step_.args, bind->target, bind->source);
+      if (bind->recursive) below(*bind);
+    }
+    // Directories are covered by a tmpfs, which is in the images; their names are asked for in vain.
+    for (const std::string& masked : b_.os.maskedPaths)
+      add_external(step_.args, absolute_in_container(masked), "/dev/null");
+  }
+
+  // What is mounted below the source of a recursive bind is a mount of its own.
+  void below(const BindMount& bind) {
+    for (const HostMount& mount : b_.facts.mounts)
+      if (mount.target != bind.source && is_below(mount.target, bind.source))
+        add_external(step_.args,
+                     bind.target + mount.target.substr(bind.source == "/" ? 0 : bind.source.size()),
+                     mount.target);
+  }
+
+  Builder& b_;
+  const RestoreRequest& wanted_;
+  MountPlan mounts_;
+  RestoreProcesses step_;
+};
+
+}  // namespace
+
+Strings criu_arguments(const CriuFlags& flags) {
+  Strings args{"--manage-cgroups=" + flags.manage_cgroups};
+  if (flags.tcp_established) args.emplace_back("--tcp-established");
+  if (flags.ext_unix_sk) args.emplace_back("--ext-unix-sk");
+  if (flags.shell_job) args.emplace_back("--shell-job");
+  if (flags.file_locks) args.emplace_back("--file-locks");
+  if (flags.auto_dedup) args.emplace_back("--auto-dedup");
+  if (flags.lazy_pages) args.emplace_back("--lazy-pages");
+  if (flags.link_remap) args.emplace_back("--link-remap");
+  if (flags.skip_in_flight) args.emplace_back("--skip-in-flight");
+  if (flags.empty_network) {
+    args.emplace_back("--empty-ns");
+    args.emplace_back("net");
+  }
+  return args;
+}
+
+std::string external_namespace_key(std::string_view type) {
+  return fmt::format("extRoot{}NS", type == "network" ? "Net" : "Pid");
+}
+
+std::expected<Plan, Refusal> make_restore_plan(const RestoreRequest& wanted, const HostFacts& facts) {
+  Builder b(wanted.container, facts);
+  if (auto planned = RestorePlanner(b, wanted).plan(); !planned)
+    return std::unexpected(std::move(planned).error());
+  return std::move(b.plan);
+}
+
+}  // namespace cloche::plan

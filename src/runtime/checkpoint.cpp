@@ -1,0 +1,296 @@
+#include "runtime/checkpoint.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+
+#include "runtime/checkpoint_view.h"
+#include "runtime/container.h"
+#include "runtime/criu.h"
+#include "runtime/facts.h"
+#include "runtime/lifecycle.h"
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/flags.h"
+
+namespace cloche::runtime {
+namespace {
+
+constexpr char kStreams[] = "descriptors.json";  // runc's name
+constexpr char kInventory[] = "inventory.img";   // criu's: written when everything else is
+constexpr char kDefaultImages[] = "checkpoint";  // runc's, in the working directory
+constexpr size_t kLargestTable = size_t{16} << 20;
+constexpr int kStandardStreams = 3;
+
+sys::Result<std::string> absolute(const std::string& path) {
+  char* real = ::realpath(path.c_str(), nullptr);
+  if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", sys::quoted(path)));
+  std::string found = real;
+  ::free(real);  // NOLINT: realpath(3) allocates so
+  return found;
+}
+
+sys::Result<std::string> made_directory(const std::string& path, const char* flag) {
+  auto made = sys::make_directories(path, 0700);
+  if (!made) return sys::wrap(std::move(made).error(), flag);
+  return absolute(path);
+}
+
+sys::Result<> holds_checkpoint(const std::string& directory, const std::string& what) {
+  const auto st = sys::stat_at(AT_FDCWD, directory);
+  if (!st)
+    return sys::fail_because(fmt::format("{}: the directory {} is not there", what, sys::quoted(directory)));
+  if (!sys::stat_at(AT_FDCWD, directory + "/" + kInventory))
+    return sys::fail_because(fmt::format("{}: {} holds no checkpoint ({} is not in it)", what,
+                                         sys::quoted(directory), kInventory));
+  return {};
+}
+
+sys::Result<> check_modes(const plan::CriuFlags& flags) {
+  for (const char* known : {"soft", "full", "strict", "ignore"})
+    if (flags.manage_cgroups == known) return {};
+  return sys::fail_because(fmt::format("--manage-cgroups-mode: {} is none of soft, full, strict and ignore",
+                                       sys::quoted(flags.manage_cgroups)));
+}
+
+// criu sets the position of what was a file, and a pipe has none.
+sys::Result<> check_streams(const std::vector<std::string>& streams) {
+  for (size_t i = 0; i < streams.size(); ++i)
+    if (streams[i].starts_with("file[") && sys::raw_call(SYS_lseek, i, 0, SEEK_CUR) == -ESPIPE)
+      return sys::fail_because(fmt::format(
+          "descriptor {} of the container was a file, and this command's is a pipe, a socket or a "
+          "terminal: criu gives back a file only",
+          i));
+  return {};
+}
+
+struct Address {
+  std::string host, port;
+};
+sys::Result<Address> page_server_address(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  Address address;
+  if (colon != std::string::npos) address = {text.substr(0, colon), text.substr(colon + 1)};
+  uint16_t port = 0;
+  const char* end = address.port.data() + address.port.size();
+  const auto read = std::from_chars(address.port.data(), end, port);
+  if (address.host.empty() || port == 0 || read.ec != std::errc() || read.ptr != end)
+    return sys::fail_because(fmt::format("--page-server: {} is not ADDRESS:PORT", sys::quoted(text)));
+  return address;
+}
+
+// One dump. What is asked for is checked before anything is written.
+class Dump {
+ public:
+  Dump(const CheckpointOptions& options, const Container& container)
+      : options_(options), container_(container), pid_(container.init ? container.init->pid : 0) {}
+
+  sys::Result<> run();
+
+ private:
+  sys::Result<> check();
+  sys::Result<> places();
+  sys::Result<> add_parent();
+  sys::Result<> add_pages();
+  sys::Result<> add_namespaces();
+  sys::Result<> add_mounts();
+  sys::Result<> add_streams();
+  sys::Result<std::vector<MountLine>> mounts_of(const std::string& process) const;
+  void add(std::initializer_list<std::string> words) {
+    command_.args.insert(command_.args.end(), words.begin(), words.end());
+  }
+  [[nodiscard]] std::string proc(const std::string& file) const {
+    return fmt::format("/proc/{}/{}", pid_, file);
+  }
+
+  const CheckpointOptions& options_;
+  const Container& container_;
+  const int64_t pid_;
+  CriuCommand command_;
+  std::string images_, work_;
+  std::vector<MountLine> inside_;
+  std::vector<std::string> streams_;
+};
+
+sys::Result<> Dump::check() {
+  if (container_.status != Status::running && container_.status != Status::paused)
+    return sys::fail_because(fmt::format("container not running: it is {}", name(container_.status)));
+  CLOCHE_TRY(check_modes(options_.flags));
+  CLOCHE_TRY_ASSIGN(facts, gather_facts({.controllers = true, .mounts = true}));
+  if (facts.cgroup.v1.empty()) command_.cgroups = facts.cgroup.mount;
+  if (!facts.privileged) return sys::fail_because("criu dumps containers for root only");
+  if (options_.status_fd >= 0) {
+    const long flags = sys::raw_call(SYS_fcntl, options_.status_fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+      return sys::fail_because(
+          fmt::format("--status-fd: descriptor {} is not open for writing", options_.status_fd));
+  }
+  CLOCHE_TRY_ASSIGN(spec, config_of(container_));
+  if (spec.process && spec.process->terminal && !options_.pre_dump)
+    return sys::fail_because(
+        "it has a terminal, whose other end is not the container's: only one without process.terminal can be "
+        "restored");
+  // Better now than when the container is gone.
+  if (spec.linux_ && !options_.pre_dump)
+    for (const spec::Namespace& entry : spec.linux_->namespaces)
+      if (entry.type == "user")
+        return sys::fail_because(
+            "it has a user namespace, and criu cannot open its files from inside of one to restore it");
+  CLOCHE_TRY_ASSIGN(program, find_criu(options_.criu));
+  command_.program = std::move(program);
+  return {};
+}
+
+sys::Result<> Dump::places() {
+  const std::string& wanted = options_.image_path;
+  CLOCHE_TRY_ASSIGN(images, made_directory(wanted.empty() ? kDefaultImages : wanted, "--image-path"));
+  images_ = std::move(images);
+  work_ = images_;
+  if (options_.work_path.empty()) return {};
+  CLOCHE_TRY_ASSIGN(work, made_directory(options_.work_path, "--work-path"));
+  work_ = std::move(work);
+  return {};
+}
+
+sys::Result<> Dump::add_parent() {
+  if (options_.pre_dump || !options_.parent_path.empty()) add({"--track-mem"});
+  if (options_.parent_path.empty()) return {};
+  if (options_.parent_path.starts_with('/'))
+    return sys::fail_because("--parent-path: it is relative to --image-path, so that both can be moved");
+  // Of images that are not there yet only the name can be followed.
+  const std::string images = options_.image_path.empty() ? kDefaultImages : options_.image_path;
+  std::filesystem::path parent = images + "/" + options_.parent_path;
+  if (!sys::stat_at(AT_FDCWD, images)) parent = parent.lexically_normal();
+  CLOCHE_TRY(holds_checkpoint(parent, "--parent-path"));
+  add({"--prev-images-dir", options_.parent_path});
+  return {};
+}
+
+sys::Result<> Dump::add_pages() {
+  if (!options_.page_server.empty()) {
+    CLOCHE_TRY_ASSIGN(address, page_server_address(options_.page_server));
+    if (!options_.flags.lazy_pages) add({"--page-server"});
+    add({"--address", address.host, "--port", address.port});
+  }
+  if (options_.status_fd >= 0) {
+    add({"--status-fd", fmt::format("{}", options_.status_fd)});
+    command_.keep.push_back(options_.status_fd);
+  }
+  return {};
+}
+
+// Those of others, which the config joins: they are there already when the container is restored.
+sys::Result<> Dump::add_namespaces() {
+  CLOCHE_TRY_ASSIGN(spec, config_of(container_));
+  if (!spec.linux_) return {};
+  for (const spec::Namespace& entry : spec.linux_->namespaces) {
+    if (entry.path.empty() || (entry.type != "network" && entry.type != "pid")) continue;
+    const std::string file = entry.type == "network" ? "net" : "pid";
+    CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, proc("ns/" + file)));
+    add({"--external", fmt::format("{}[{}]:{}", file, st.st_ino, plan::external_namespace_key(entry.type))});
+  }
+  return {};
+}
+
+sys::Result<std::vector<MountLine>> Dump::mounts_of(const std::string& process) const {
+  CLOCHE_TRY_ASSIGN(text,
+                    sys::read_file(AT_FDCWD, fmt::format("/proc/{}/mountinfo", process), kLargestTable));
+  return parse_mount_lines(text);
+}
+
+sys::Result<> Dump::add_mounts() {
+  CLOCHE_TRY_ASSIGN(inside, mounts_of(fmt::format("{}", pid_)));
+  CLOCHE_TRY_ASSIGN(host, mounts_of("self"));
+  inside_ = std::move(inside);
+  for (const std::string& target : external_mounts(inside_, host))
+    add({"--external", fmt::format("mnt[{}]:{}", target, target)});
+  return {};
+}
+
+sys::Result<> Dump::add_streams() {
+  for (int fd = 0; fd < kStandardStreams; ++fd) {
+    const auto link = sys::read_link(AT_FDCWD, proc(fmt::format("fd/{}", fd)));
+    const auto info = sys::read_file(AT_FDCWD, proc(fmt::format("fdinfo/{}", fd)));
+    const auto st = sys::stat_at(AT_FDCWD, proc(fmt::format("fd/{}", fd)));
+    std::string outside;
+    if (link && info && st) outside = outside_name(*link, mount_of_descriptor(*info), st->st_ino, inside_);
+    if (outside.starts_with("file[")) add({"--external", outside});
+    if (outside.starts_with("socket:[")) add({"--external", fmt::format("unix[{}]", st->st_ino)});
+    streams_.push_back(outside.empty() ? link.value_or("") : outside);
+  }
+  return {};
+}
+
+sys::Result<> Dump::run() {
+  CLOCHE_TRY(check());
+  add({options_.pre_dump ? "pre-dump" : "dump", "--tree", fmt::format("{}", pid_), "--log-file", "dump.log",
+       "-v4"});
+  for (const std::string& word : plan::criu_arguments(options_.flags)) add({word});
+  if (!container_.state.cgroup.empty()) add({"--freeze-cgroup", container_.state.cgroup});
+  if (options_.leave_running && !options_.pre_dump) add({"--leave-running"});
+  CLOCHE_TRY(add_parent());
+  CLOCHE_TRY(add_pages());
+  CLOCHE_TRY(add_namespaces());
+  CLOCHE_TRY(add_mounts());
+  CLOCHE_TRY(add_streams());
+  CLOCHE_TRY(places());
+  add({"--images-dir", images_, "--work-dir", work_});
+  command_.log = work_ + "/dump.log";
+  if (!command_.cgroups.empty()) {
+    command_.yard = work_ + "/cgroups";
+    add({"--cgroup-yard", command_.yard});
+  }
+  // criu writes its own only at the end of a dump: one that fails must not look whole by another's.
+  (void)sys::remove_at(AT_FDCWD, images_ + "/" + kInventory);
+  CLOCHE_TRY(run_criu(command_));
+  if (options_.pre_dump) return {};
+  return sys::create_file(AT_FDCWD, images_ + "/" + kStreams, streams_to_json(streams_), 0600);
+}
+
+}  // namespace
+
+sys::Result<> checkpoint(const StateRoot& root, const CheckpointOptions& options, Report& report) {
+  auto directory = root.find(options.id);
+  if (!directory) return not_found(std::move(directory).error());
+  auto lock = directory->lock();
+  if (!lock) return not_found(std::move(lock).error());
+  CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
+  CLOCHE_TRY(Dump(options, container).run());
+  if (options.leave_running || options.pre_dump) return {};
+  return clean_up(container, report);
+}
+
+sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options, plan::Request container) {
+  CLOCHE_TRY(check_modes(options.flags));
+  const std::string& wanted = options.image_path;
+  CLOCHE_TRY(holds_checkpoint(wanted.empty() ? kDefaultImages : wanted, "--image-path"));
+  plan::RestoreRequest request{.container = std::move(container),
+                               .flags = options.flags,
+                               .lsm_profile = options.lsm_profile,
+                               .lsm_mount_context = options.lsm_mount_context};
+  CLOCHE_TRY_ASSIGN(program, find_criu(options.criu));
+  CLOCHE_TRY_ASSIGN(images, absolute(wanted.empty() ? kDefaultImages : wanted));
+  request.work = images;
+  if (!options.work_path.empty()) {
+    CLOCHE_TRY_ASSIGN(work, made_directory(options.work_path, "--work-path"));
+    request.work = std::move(work);
+  }
+  request.program = std::move(program);
+  request.pid_file = request.work + "/restore.pid";
+  request.images = std::move(images);
+  const auto json = sys::read_file(AT_FDCWD, request.images + "/" + kStreams);
+  if (!json && json.error().code != ENOENT) return std::unexpected(json.error());
+  if (!json) return request;  // made by somebody who keeps them elsewhere
+  auto streams = streams_from_json(*json);
+  if (!streams) return sys::wrap(std::move(streams).error(), request.images + "/" + kStreams);
+  request.streams = *std::move(streams);
+  CLOCHE_TRY(check_streams(request.streams));
+  return request;
+}
+
+}  // namespace cloche::runtime

@@ -1,0 +1,96 @@
+#include "runtime/checkpoint_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "runtime/facts.h"
+#include "runtime/json_text.h"
+#include "spec/reader.h"
+
+namespace cloche::runtime {
+namespace {
+
+// criu makes these anew, whoever else has them.
+constexpr std::array<std::string_view, 4> kMadeAnew = {"proc", "sysfs", "mqueue", "cgroup2"};
+
+// What criu calls a thing that may stand for a stream.
+bool is_name(std::string_view text) {
+  return (text.starts_with("pipe:[") || text.starts_with("socket:[") || text.starts_with("file[")) &&
+         text.ends_with(']') &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789:[]") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
+  std::vector<MountLine> lines;
+  while (!mountinfo.empty()) {
+    const std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
+    mountinfo.remove_prefix(std::min(mountinfo.size(), line.size() + 1));
+    const size_t dash = line.find(" - ");
+    if (dash == std::string_view::npos) continue;
+    const auto before = words_of(line.substr(0, dash)), after = words_of(line.substr(dash + 3));
+    if (before.size() < 6 || after.empty()) continue;
+    MountLine mount{.device = before[2],
+                    .root = unescaped_mount_path(before[3]),
+                    .target = unescaped_mount_path(before[4]),
+                    .type = after[0]};
+    std::from_chars(before[0].data(), before[0].data() + before[0].size(), mount.id);
+    lines.push_back(std::move(mount));
+  }
+  return lines;
+}
+
+std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
+                                         const std::vector<MountLine>& host) {
+  std::vector<std::string> external;
+  for (const MountLine& mount : inside) {
+    if (mount.target == "/" || mount.type == "cgroup2") continue;
+    const auto same = [&](const MountLine& other) { return other.device == mount.device; };
+    const bool whole = std::ranges::any_of(inside, [&](const MountLine& other) {
+      return same(other) && other.root == "/" && other.target != "/";
+    });
+    const bool anew = std::ranges::find(kMadeAnew, mount.type) != kMadeAnew.end();
+    if (!whole || (!anew && std::ranges::any_of(host, same))) external.push_back(mount.target);
+  }
+  return external;
+}
+
+std::string outside_name(std::string_view link, int64_t mount, uint64_t inode,
+                         const std::vector<MountLine>& inside) {
+  if (link.starts_with("pipe:[") || link.starts_with("socket:[")) return std::string(link);
+  // A file in memory has a mount of the kernel's own, and criu takes its content.
+  if (!link.starts_with('/') || link.starts_with("/memfd:")) return {};
+  if (std::ranges::find(inside, mount, &MountLine::id) != inside.end()) return {};
+  return fmt::format("file[{:x}:{:x}]", mount, inode);
+}
+
+int64_t mount_of_descriptor(std::string_view fdinfo) {
+  constexpr std::string_view kKey = "mnt_id:\t";
+  int64_t number = -1;
+  const size_t at = fdinfo.find(kKey);
+  if (at != std::string_view::npos)
+    std::from_chars(fdinfo.data() + at + kKey.size(), fdinfo.data() + fdinfo.size(), number);
+  return number;
+}
+
+std::string streams_to_json(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ",") + json_string(name);
+  return "[" + out + "]";
+}
+
+sys::Result<std::vector<std::string>> streams_from_json(std::string_view json) {
+  auto read = spec::read_described<std::vector<std::string>>(json);
+  if (!read) return sys::fail_because(read.error().message());
+  std::vector<std::string> names = std::move(read->value);
+  names.resize(std::min<size_t>(names.size(), 3));
+  for (std::string& name : names)
+    if (!is_name(name)) name.clear();
+  return names;
+}
+
+}  // namespace cloche::runtime

@@ -1,0 +1,38 @@
+// A container as criu must be told of it: what in it comes from outside.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sys/error.h"
+
+namespace cloche::runtime {
+
+// One line of /proc/PID/mountinfo, proc_pid_mountinfo(5).
+struct MountLine {
+  int64_t id = 0;
+  std::string device;  // "0:5"
+  std::string root, target, type;
+};
+[[nodiscard]] std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);
+
+// Places in the container where criu would look for a file system and finds a part of one that is the host's.
+[[nodiscard]] std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
+                                                       const std::vector<MountLine>& host);
+
+// What a descriptor is to criu. `link` is /proc/PID/fd/N, `mount` and `inode` are its mnt_id and ino.
+// "pipe:[7]", "socket:[7]", "file[1f:4]" where it leads out of the container's mounts; else empty.
+[[nodiscard]] std::string outside_name(std::string_view link, int64_t mount, uint64_t inode,
+                                       const std::vector<MountLine>& inside);
+
+// The number after "mnt_id:" of a /proc/PID/fdinfo file, proc_pid_fdinfo(5); -1 where there is none.
+[[nodiscard]] int64_t mount_of_descriptor(std::string_view fdinfo);
+
+// descriptors.json beside the images, as runc and crun write it: what the first three descriptors are.
+[[nodiscard]] std::string streams_to_json(const std::vector<std::string>& names);
+// Only what can be given to criu as it is; "" for everything else.
+sys::Result<std::vector<std::string>> streams_from_json(std::string_view json);
+
+}  // namespace cloche::runtime

@@ -1,0 +1,226 @@
+#include "runtime/criu.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "plan/shell.h"
+#include "sys/call.h"
+#include "sys/files.h"
+#include "sys/flags.h"
+#include "sys/mounts.h"
+#include "sys/process.h"
+
+namespace cloche::runtime {
+namespace {
+
+constexpr size_t kLargestLog = size_t{64} << 20;
+constexpr int kNotStarted = 127;
+
+bool executable(const std::string& path) {
+  const auto st = sys::stat_at(AT_FDCWD, path);
+  return st && S_ISREG(st->st_mode) && sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0;
+}
+
+// What the images cover with a mount must be there: the root file system may be a fresh one.
+sys::Result<> make_point(const sys::Fd& root, const plan::MountPoint& point) {
+  if (!point.source.empty()) {
+    CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, point.source));
+    if (!S_ISDIR(st.st_mode)) {
+      auto made = sys::make_file_in_root(root, point.path, 0644);
+      if (!made) return std::unexpected(std::move(made).error());
+      return {};
+    }
+  }
+  auto made = sys::make_directory_in_root(root, point.path, 0755);
+  if (!made) return std::unexpected(std::move(made).error());
+  return {};
+}
+
+sys::Result<> show_cgroups(const CriuCommand& command) {
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.cgroups, false));
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
+  return sys::attach_mount(tree, AT_FDCWD, command.yard + "/unified");
+}
+
+// What is mounted is criu's alone and goes with it.
+sys::Result<> show_mounts(const CriuCommand& command) {
+  if (command.root.empty() && command.yard.empty()) return {};
+  CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
+  CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
+  if (!command.yard.empty()) CLOCHE_TRY(show_cgroups(command));
+  if (command.root.empty()) return {};
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
+  CLOCHE_TRY(sys::attach_mount(tree, AT_FDCWD, command.root));
+  CLOCHE_TRY_ASSIGN(root, sys::open_at(AT_FDCWD, command.root, O_PATH | O_DIRECTORY));
+  for (const plan::MountPoint& point : command.points) CLOCHE_TRY(make_point(root, point));
+  return {};
+}
+
+// Out of the way of the numbers that criu is told.
+sys::Result<sys::Fd> far_away(int file) {
+  constexpr int kFar = 200;
+  const long raw = sys::raw_call(SYS_fcntl, file, F_DUPFD_CLOEXEC, kFar);
+  if (raw < 0) return sys::fail(static_cast<int>(-raw), "fcntl(F_DUPFD_CLOEXEC)");
+  return sys::Fd(static_cast<int>(raw));
+}
+
+sys::Result<> take_descriptors(const std::vector<plan::InheritedFd>& inherited) {
+  std::vector<sys::Fd> opened;
+  for (const plan::InheritedFd& fd : inherited) {
+    sys::Fd file;
+    if (fd.source.size() != 1) {
+      CLOCHE_TRY_ASSIGN(ns, sys::open_at(AT_FDCWD, fd.source, O_RDONLY));
+      file = std::move(ns);
+    }
+    CLOCHE_TRY_ASSIGN(copy, far_away(file.valid() ? file.get() : fd.source[0] - '0'));
+    opened.push_back(std::move(copy));
+  }
+  for (size_t i = 0; i < inherited.size(); ++i)
+    CLOCHE_TRY(sys::duplicate_to(opened[i], static_cast<int>(inherited[i].number)));
+  return {};
+}
+
+[[noreturn]] void become_criu(const CriuCommand& command, sys::Fd&& near) {
+  sys::Fd output = std::move(near);
+  if (auto away = far_away(output.get())) output = *std::move(away);
+  const auto give_up = [&](const sys::Error& error) {
+    const std::string text = error.message() + "\n";
+    sys::raw_call(SYS_write, output.get(), text.data(), text.size());
+    _exit(kNotStarted);
+  };
+  (void)sys::unblock_signals();
+  if (auto shown = show_mounts(command); !shown) give_up(shown.error());
+  if (auto taken = take_descriptors(command.inherited); !taken) give_up(taken.error());
+  for (const int fd : command.keep) sys::raw_call(SYS_fcntl, fd, F_SETFD, 0);
+  const auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
+  if (null) (void)sys::duplicate_to(*null, 0);
+  for (const int fd : {1, 2}) (void)sys::duplicate_to(output, fd);
+  std::vector<std::string> args{"criu"}, env;
+  args.insert(args.end(), command.args.begin(), command.args.end());
+  for (char** entry = environ; *entry != nullptr; ++entry) env.emplace_back(*entry);
+  give_up(sys::execute({}, command.program, args, env));
+  _exit(kNotStarted);
+}
+
+std::string last_line(std::string_view text) {
+  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+  if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
+  return std::string(text);
+}
+
+std::string output_of(const sys::Fd& output) {
+  sys::raw_call(SYS_lseek, output.get(), 0, SEEK_SET);
+  return sys::read_all(output, "criu's output").value_or("");
+}
+
+sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const std::string& output) {
+  const std::string text = sys::read_file(AT_FDCWD, command.log, kLargestLog).value_or("");
+  std::string reason = criu_reason(text);
+  if (reason.empty()) reason = last_line(output);
+  if (reason.empty() && ending.signal != 0) reason = fmt::format("it was ended by signal {}", ending.signal);
+  if (reason.empty()) reason = fmt::format("it ended with status {} and no word", ending.status);
+  // The words of a container's process may be in it.
+  std::ranges::replace_if(reason, [](unsigned char c) { return c < ' ' || c >= 0x7f; }, '?');
+  return sys::fail_because(fmt::format("criu {} refused: {}{}", command.args.front(), reason,
+                                       text.empty() ? "" : fmt::format(" (its log is {})", command.log)));
+}
+
+// "(00.346964) Error (criu/files-reg.c:1710): Can't lookup" -> "Can't lookup"; "" for a line that is no error.
+std::string_view error_of(std::string_view line) {
+  constexpr std::string_view kError = "Error (";
+  const size_t at = line.find(kError);
+  if (at == std::string_view::npos) return {};
+  line.remove_prefix(at + kError.size());
+  const size_t end = line.find("): ");
+  return end == std::string_view::npos ? std::string_view{} : line.substr(end + 3);
+}
+
+// criu looks at what the kernel has by trying it, and writes errors of that too.
+bool only_tried(std::string_view line) {
+  constexpr std::string_view kPlaces[] = {"(criu/kerndat.c",   "(criu/tun.c",  "(criu/libnetlink.c",
+                                          "(criu/sockets.c",   "(criu/util.c", "(criu/cr-check.c",
+                                          "(criu/cgroup-props"};
+  return std::ranges::any_of(kPlaces, [&](std::string_view place) { return line.contains(place); }) ||
+         line.contains("Unable to create a veth pair");
+}
+
+}  // namespace
+
+std::string criu_reason(std::string_view log) {
+  std::string_view first, before, any;
+  while (!log.empty()) {
+    const std::string_view line = log.substr(0, log.find('\n'));
+    log.remove_prefix(std::min(log.size(), line.size() + 1));
+    const std::string_view error = error_of(line);
+    if (error.empty()) continue;
+    // Then what was tried last is what is missing.
+    if (error.starts_with("Could not initialize kernel features"))
+      return std::string(before.empty() ? error : before);
+    before = error;
+    any = any.empty() ? error : any;
+    if (first.empty() && !only_tried(line)) first = error;
+  }
+  return std::string(first.empty() ? any : first);
+}
+
+sys::Result<std::string> find_criu(const std::string& wanted) {
+  const std::string name = wanted.empty() ? "criu" : wanted;
+  const auto missing = [&](const std::string& what) {
+    return sys::fail_because(fmt::format(
+        "{} (checkpoint and restore are done by the program criu: install the package criu, or name it "
+        "with --criu PATH)",
+        what));
+  };
+  if (name.contains('/')) {
+    if (!executable(name)) return missing(fmt::format("--criu: {} is no executable file", sys::quoted(name)));
+    char* real = ::realpath(name.c_str(), nullptr);
+    std::string path = real == nullptr ? name : real;
+    ::free(real);  // NOLINT: realpath(3) allocates so
+    return path;
+  }
+  const char* path = ::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "";
+  rest =
+      rest.empty() ? std::string_view("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") : rest;
+  while (!rest.empty()) {
+    const std::string_view directory = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
+    if (!directory.starts_with('/')) continue;
+    if (std::string file = fmt::format("{}/{}", directory, name); executable(file)) return file;
+  }
+  return missing(fmt::format("{}: executable file not found in $PATH", sys::quoted(name)));
+}
+
+std::string shown(const CriuCommand& command) {
+  std::string out = plan::shell_word(command.program);
+  for (const std::string& arg : command.args) out += " " + plan::shell_word(arg);
+  return out;
+}
+
+sys::Result<> run_criu(const CriuCommand& command) {
+  // A log of an earlier call would be taken for this one's.
+  (void)sys::remove_at(AT_FDCWD, command.log);
+  const long raw = sys::raw_call(SYS_memfd_create, "criu-output", 1U /* MFD_CLOEXEC */);
+  if (raw < 0) return sys::fail(static_cast<int>(-raw), "memfd_create(\"criu-output\")");
+  sys::Fd output(static_cast<int>(raw));
+  if (!command.yard.empty()) CLOCHE_TRY(sys::make_directories(command.yard + "/unified", 0700));
+  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
+  if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, std::move(output));
+  const auto ending = sys::wait_for(std::get<sys::Parent>(cloned).child);
+  if (!command.yard.empty())
+    for (const char* below : {"/unified", ""})
+      (void)sys::remove_at(AT_FDCWD, command.yard + below, AT_REMOVEDIR);
+  if (!ending) return std::unexpected(ending.error());
+  if (ending->exit_code() == 0) return {};
+  return refused(command, *ending, output_of(output));
+}
+
+}  // namespace cloche::runtime

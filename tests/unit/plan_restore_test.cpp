@@ -1,0 +1,146 @@
+// The plan of a restore.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "plan/explain.h"
+#include "plan/script.h"
+#include "plan/undo.h"
+#include "plan_requests.h"
+
+namespace cloche::plan::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsSupersetOf;
+
+RestoreRequest wanted() {
+  RestoreRequest request{.container = basic(),
+                         .program = "/usr/sbin/criu",
+                         .images = "/images",
+                         .work = "/work dir",
+                         .pid_file = "/run/box/restored",
+                         .streams = {"file[1f:4]", "", "pipe:[9]"}};
+  request.container.spec.mounts = {
+      {.destination = "/proc", .type = "proc", .source = "proc"},
+      {.destination = "/data", .type = "bind", .source = "/usr", .options = {"rbind"}},
+      {.destination = "/one", .type = "bind", .source = "/usr", .options = {"bind"}}};
+  os(request.container).maskedPaths = {"/proc/kcore"};
+  os(request.container).resources.emplace().pids = {.limit = 20};
+  return request;
+}
+
+std::string refused(const RestoreRequest& request, const HostFacts& host = root_host()) {
+  const auto plan = make_restore_plan(request, host);
+  return plan ? "planned" : plan.error().field + ": " + plan.error().sentence;
+}
+
+// The values of an option, in their order.
+Strings values(const RestoreProcesses& step, const std::string& option) {
+  Strings found;
+  for (size_t i = 0; i + 1 < step.args.size(); ++i)
+    if (step.args[i] == option) found.push_back(step.args[i + 1]);
+  return found;
+}
+
+TEST(PlanRestore, TheCgroupIsMadeAsForANewContainerAndThenCriuIsCalled) {
+  const auto plan = make_restore_plan(wanted(), root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  Strings ids;
+  for (const Step& step : plan->steps) ids.push_back(step.id);
+  EXPECT_THAT(ids,
+              ElementsAre("cgroup", "cgroup-controllers", "cgroup-pids-max", "device-policy", "restore"));
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_EQ(step->root, "/bundle/rootfs");
+  EXPECT_EQ(step->log, "/work dir/restore.log");
+  EXPECT_THAT(values(*step, "--cgroup-root"), ElementsAre("/cloche-t"));
+  EXPECT_THAT(values(*step, "--inherit-fd"), ElementsAre("fd[10]:file[1f:4]", "fd[11]:pipe:[9]"));
+  ASSERT_EQ(step->inherited.size(), 2U);
+  EXPECT_EQ(step->inherited[1].source, "2");
+  EXPECT_THAT(values(*step, "--cgroup-yard"), ElementsAre("/work dir/cgroups"));
+  EXPECT_EQ(undo_of(*plan).size(), 2U) << "the cgroup's processes, and the cgroup";
+}
+
+TEST(PlanRestore, WhatIsMountedFromOutsideIsNamedAlsoBelowARecursiveBind) {
+  const auto plan = make_restore_plan(wanted(), root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_THAT(values(*step, "--external"), ElementsAre("mnt[/data]:/usr", "mnt[/data/local]:/usr/local",
+                                                       "mnt[/data/local/big]:/usr/local/big",
+                                                       "mnt[/one]:/usr", "mnt[/proc/kcore]:/dev/null"));
+  Strings points;
+  for (const MountPoint& point : step->points) points.push_back(point.path + "<" + point.source);
+  EXPECT_THAT(points, ElementsAre("/proc<", "/data</usr", "/one</usr", "/dev<"));
+}
+
+TEST(PlanRestore, FlagsAreCriusArguments) {
+  RestoreRequest request = wanted();
+  request.flags = {.tcp_established = true,
+                   .ext_unix_sk = true,
+                   .shell_job = true,
+                   .file_locks = true,
+                   .auto_dedup = true,
+                   .lazy_pages = true,
+                   .empty_network = true,
+                   .manage_cgroups = "strict"};
+  request.lsm_profile = "apparmor:box";
+  request.lsm_mount_context = "system_u:object_r:box_t:s0";
+  const auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_THAT(step->args, IsSupersetOf({"--tcp-established", "--ext-unix-sk", "--shell-job", "--file-locks",
+                                        "--auto-dedup", "--lazy-pages", "--manage-cgroups=strict"}));
+  EXPECT_THAT(values(*step, "--empty-ns"), ElementsAre("net"));
+  EXPECT_THAT(values(*step, "--lsm-profile"), ElementsAre("apparmor:box"));
+  EXPECT_THAT(values(*step, "--lsm-mount-context"), ElementsAre("system_u:object_r:box_t:s0"));
+  EXPECT_THAT(criu_arguments({}), ElementsAre("--manage-cgroups=soft"));
+}
+
+TEST(PlanRestore, NamespacesOfOthersAreInheritedOrJoined) {
+  RestoreRequest request = wanted();
+  request.streams = {};
+  os(request.container).namespaces = {
+      {"mount", ""}, {"pid", "/p"}, {"uts", "/u"}, {"ipc", ""}, {"network", "/run/netns/x"}};
+  const auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_THAT(values(*step, "--inherit-fd"), ElementsAre("fd[10]:extRootPidNS", "fd[11]:extRootNetNS"));
+  EXPECT_THAT(values(*step, "--join-ns"), ElementsAre("uts:/u"));
+  EXPECT_EQ(step->inherited[1].source, "/run/netns/x");
+}
+
+TEST(PlanRestore, ItIsSaidAndWrittenAsAScript) {
+  const auto plan = make_restore_plan(wanted(), root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
+                   {"have criu bring the processes back from the checkpoint in /images"}));
+  const std::string script = to_script(*plan, root_host());
+  EXPECT_TRUE(says(script, {"mount --rbind", "mount --bind -- /sys/fs/cgroup",
+                            "/usr/sbin/criu restore --images-dir /images", " 10<&0 11<&2"}));
+  EXPECT_EQ(script.find("--restore-detached --"), std::string::npos)
+      << "the script ends with what it started";
+}
+
+TEST(PlanRestore, WhatCannotComeBackIsRefused) {
+  RestoreRequest request = wanted();
+  EXPECT_TRUE(says(refused(request, user_host()), {"root only"}));
+  request.container.systemd_cgroup = true;
+  EXPECT_TRUE(says(refused(request), {"without --systemd-cgroup"}));
+  request = wanted();
+  request.container.spec.process->terminal = true;
+  EXPECT_TRUE(says(refused(request), {"process.terminal: "}));
+  request = wanted();
+  request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/true"});
+  EXPECT_TRUE(says(refused(request), {"hooks: prestart and createRuntime"}));
+  request = wanted();
+  os(request.container).namespaces.push_back({"user", ""});
+  EXPECT_TRUE(says(refused(request), {"user namespace"}));
+  HostFacts host = root_host();
+  host.cgroup = {};
+  request = wanted();
+  os(request.container).resources.reset();
+  EXPECT_TRUE(says(refused(request, host), {"cgroup of its own"}));
+}
+
+}  // namespace
+}  // namespace cloche::plan::test

@@ -1,0 +1,224 @@
+// `cloche-runtime checkpoint` and `restore` with the real criu(8), which needs a kernel that it knows: the guest's.
+#include <fcntl.h>
+#include <poll.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "support/bundle.h"
+#include "support/needs.h"
+#include "vm/counters.h"
+
+namespace cloche::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Counts in memory; the file only shows it.
+const std::string kCount =
+    "i=0; while :; do i=$((i+1)); echo $i >/count.new; mv /count.new /count; sleep 0.1; done";
+
+class VmCheckpoint : public RuntimeTest {
+ protected:
+  Bundle counting(const std::string& script = kCount) {
+    auto box = bundle({"sh", "-c", script});
+    box.config.root->readonly = false;
+    box.config.linux_->cgroupsPath = "/vm-checkpoint";
+    box.config.linux_->resources.emplace();
+    box.config.linux_->resources->pids = {.limit = 50};
+    if (!fs::exists(box.rootfs() + "/bin/mv")) fs::create_symlink("busybox", box.rootfs() + "/bin/mv");
+    return box;
+  }
+  static int64_t count(const Bundle& box) {
+    std::string text = text_of(box.rootfs() + "/count");
+    text.erase(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n'));
+    const size_t line = text.rfind('\n');
+    return std::strtoll(text.c_str() + (line == std::string::npos ? 0 : line + 1), nullptr, 10);
+  }
+  static bool counts_beyond(const Bundle& box, int64_t number) {
+    for (int tries = 0; tries < 300; ++tries) {
+      if (count(box) > number) return true;
+      poll(nullptr, 0, 100);
+    }
+    return false;
+  }
+  [[nodiscard]] std::string images(const std::string& name = "images") { return scratch() + "/" + name; }
+  Outcome checkpoint(std::vector<std::string> flags = {}) {
+    std::vector<std::string> words{"checkpoint", "--image-path", images()};
+    words.insert(words.end(), flags.begin(), flags.end());
+    words.emplace_back("box");
+    return runtime(std::move(words));
+  }
+  Outcome restore(const Bundle& box, const std::string& id = "box", std::vector<std::string> flags = {}) {
+    box.write();
+    std::vector<std::string> words{"restore",  "--detach",     "-no-subreaper", "--bundle",
+                                   box.path(), "--image-path", images()};
+    words.insert(words.end(), flags.begin(), flags.end());
+    words.push_back(id);
+    // Files, as its own streams were: criu gives back nothing else.
+    std::vector<std::string> argv{
+        "sh", "-c", "dir=$1; shift; exec \"$@\" </dev/null >\"$dir/out2\" 2>\"$dir/err2\"", "sh", scratch()};
+    for (std::string& word : command(std::move(words))) argv.push_back(std::move(word));
+    Outcome outcome = test::run({.argv = argv});
+    outcome.err = text_of(scratch() + "/err2");
+    return outcome;
+  }
+  // Nothing of it: no state, no cgroup.
+  void expect_gone() {
+    EXPECT_EQ(status(), "");
+    EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint"));
+  }
+};
+
+TEST_F(VmCheckpoint, ACountGoesOnWhereItWas) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting();
+  fs::create_directory(scratch() + "/data");
+  std::ofstream(scratch() + "/data/word") << "outside\n";
+  box.config.mounts.push_back(
+      {.destination = "/data", .type = "bind", .source = scratch() + "/data", .options = {"rbind"}});
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 3));
+  ASSERT_TRUE(runtime({"exec", "box", "sh", "-c", "echo kept >/dev/shm/word"}).ok());
+  const Outcome dumped = checkpoint();
+  ASSERT_TRUE(dumped.ok()) << dumped.describe();
+  expect_gone();
+  const int64_t before = count(box);
+  // Another root file system state than at the dump: the number must come from memory.
+  std::ofstream(box.rootfs() + "/count") << "0\n";
+  // Another source for the same place.
+  fs::create_directory(scratch() + "/data2");
+  std::ofstream(scratch() + "/data2/word") << "changed\n";
+  box.config.mounts.back().source = scratch() + "/data2";
+
+  // Under another name, in another cgroup.
+  box.config.linux_->cgroupsPath = "/vm-restored/box2";
+  const Outcome restored = restore(box, "other", {"--pid-file", scratch() + "/pid"});
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_EQ(status("other"), "running");
+  EXPECT_TRUE(counts_beyond(box, before)) << "was " << before << ", is " << count(box);
+  EXPECT_EQ(member(runtime({"state", "other"}).out, ".pid"), text_of(scratch() + "/pid"));
+  EXPECT_EQ(text_of("/sys/fs/cgroup/vm-restored/box2/pids.max"), "50\n");
+  const Outcome seen = runtime({"exec", "other", "cat", "/proc/1/cgroup", "/data/word", "/dev/shm/word",
+                                "/sys/fs/cgroup/pids.max", "/proc/kcore"});
+  EXPECT_EQ(seen.out, "0::/\nchanged\nkept\n50\n") << seen.describe();
+  stop("other");
+  EXPECT_TRUE(runtime({"delete", "other"}).ok());
+  EXPECT_EQ(status("other"), "");
+  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-restored/box2"));
+  fs::remove("/sys/fs/cgroup/vm-restored");
+}
+
+TEST_F(VmCheckpoint, OneThatIsLeftRunningGoesOnAndCanBeRestoredBeside) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting();
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 0));
+  const std::string pid = member(runtime({"state", "box"}).out, ".pid");
+  ASSERT_TRUE(runtime({"pause", "box"}).ok());
+  const Outcome paused = checkpoint({"--leave-running", "--work-path", scratch() + "/work"});
+  ASSERT_TRUE(paused.ok()) << paused.describe();
+  EXPECT_EQ(status(), "paused");
+  EXPECT_TRUE(fs::exists(scratch() + "/work/dump.log"));
+  ASSERT_TRUE(runtime({"resume", "box"}).ok());
+  EXPECT_EQ(member(runtime({"state", "box"}).out, ".pid"), pid);
+  EXPECT_TRUE(counts_beyond(box, count(box)));
+  const Outcome piped = runtime({"restore", "--bundle", box.path(), "--image-path", images(), "another"});
+  EXPECT_NE(piped.err.find("was a file, and this command's is a pipe"), std::string::npos) << piped.err;
+  const Outcome taken = restore(box);
+  EXPECT_FALSE(taken.ok());
+  EXPECT_NE(taken.err.find("container ID already in use"), std::string::npos) << taken.err;
+  EXPECT_EQ(status(), "running");
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+TEST_F(VmCheckpoint, APreDumpIsTheParentOfACheckpoint) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting();
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 0));
+  const Outcome first = runtime({"checkpoint", "--pre-dump", "--image-path", images("first"), "box"});
+  ASSERT_TRUE(first.ok()) << first.describe();
+  EXPECT_EQ(status(), "running");
+  ASSERT_TRUE(counts_beyond(box, count(box)));
+  const Outcome second = checkpoint({"--parent-path", "../first"});
+  ASSERT_TRUE(second.ok()) << second.describe();
+  EXPECT_TRUE(fs::is_symlink(images() + "/parent"));
+  const int64_t before = count(box);
+  std::ofstream(box.rootfs() + "/count") << "0\n";
+  const Outcome restored = restore(box);
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_TRUE(counts_beyond(box, before));
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+TEST_F(VmCheckpoint, InTheForegroundStreamsSignalsAndTheExitCodeAreTheRestorers) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting("trap 'echo bye; exit 7' TERM; i=0; while :; do i=$((i+1)); echo n$i; sleep 0.1; done");
+  box.write();
+  Running first({.argv = command({"run", "--bundle", box.path(), "box"})});
+  ASSERT_TRUE(first.wait_for_output("n3\n")) << first.so_far().describe();
+  const Outcome dumped = checkpoint();
+  ASSERT_TRUE(dumped.ok()) << dumped.describe();
+  const Outcome ended = first.finish();
+  EXPECT_EQ(ended.exit_code, 137) << ended.describe();
+  const std::string last = ended.out.substr(ended.out.rfind('n') + 1);
+  const std::string next = "n" + std::to_string(std::strtol(last.c_str(), nullptr, 10) + 1) + "\n";
+
+  Running second({.argv = command({"restore", "--bundle", box.path(), "--image-path", images(), "box"})});
+  ASSERT_TRUE(second.wait_for_output(next)) << second.so_far().describe();
+  second.signal(SIGTERM);
+  const Outcome outcome = second.finish();
+  EXPECT_EQ(outcome.exit_code, 7) << outcome.describe();
+  EXPECT_TRUE(outcome.out.starts_with(next)) << outcome.out;
+  EXPECT_TRUE(outcome.out.ends_with("bye\n")) << outcome.out;
+  expect_gone();
+}
+
+// A connection over the container's own loopback interface.
+TEST_F(VmCheckpoint, EstablishedConnectionsAreTakenWhereThatIsAskedFor) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting(
+      "busybox sleep 1000 | busybox nc -l -p 77 >/count & busybox sleep 1; "
+      "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done | busybox nc 127.0.0.1 77");
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 3)) << text_of(scratch() + "/err");
+  const Outcome refused = checkpoint();
+  EXPECT_FALSE(refused.ok());
+  EXPECT_NE(refused.err.find("Connected TCP socket"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("(its log is " + images() + "/dump.log)"), std::string::npos) << refused.err;
+  EXPECT_EQ(status(), "running");
+  EXPECT_TRUE(counts_beyond(box, count(box)));
+  const Outcome dumped = checkpoint({"--tcp-established"});
+  ASSERT_TRUE(dumped.ok()) << dumped.describe();
+  const int64_t before = count(box);
+  const Outcome restored = restore(box, "box", {"--tcp-established"});
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_TRUE(counts_beyond(box, before + 3));
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+TEST_F(VmCheckpoint, ARestoreThatFailsLeavesNothingAndIsExplained) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting();
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 0));
+  ASSERT_TRUE(checkpoint().ok());
+  fs::remove(images() + "/pages-1.img");
+  const Outcome failed = restore(box);
+  EXPECT_EQ(failed.exit_code, 1) << failed.describe();
+  EXPECT_NE(failed.err.find("criu restore refused: "), std::string::npos) << failed.err;
+  EXPECT_NE(failed.err.find("(its log is " + images() + "/restore.log)"), std::string::npos) << failed.err;
+  expect_gone();
+  const std::string told = runtime({"explain", "box"}).out;
+  EXPECT_NE(told.find("could not restore container \"box\""), std::string::npos) << told;
+  EXPECT_NE(told.find("remove the cgroup /sys/fs/cgroup/vm-checkpoint"), std::string::npos) << told;
+}
+
+}  // namespace
+}  // namespace cloche::test
