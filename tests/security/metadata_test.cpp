@@ -1,5 +1,8 @@
 // Class 6: what an image says of itself becomes a right (CVE-2022-0811, CVE-2024-3154, CVE-2023-6476): annotations,
 // names and values of sysctls, variables, and files that some engine or runtime reads.
+//
+// Seen to fail: with an annotation that adds a note to the plan, Slice among the allowed properties, one sysctl of the
+// machine's taken for the network's, and a hook with another environment than its own. The holes were CRI-O's.
 #include <filesystem>
 #include <fstream>
 
