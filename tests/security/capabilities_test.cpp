@@ -1,8 +1,8 @@
 // Class 8: capabilities that a program's file turns into rights: CVE-2022-24769, CVE-2022-27649, CVE-2022-29162.
 //
-// Seen to fail: with the permitted set as inheritable one, and with nothing dropped from the bounding set. No runtime with
-// the hole was at hand: Debian's runc 1.1.5 and 1.0.0~rc93 and crun 1.8.1 are repaired. With no_new_privs those keep what
-// the process had and its program's file has too, which Cloche does not.
+// Seen to fail: with the permitted set as inheritable one, and with nothing dropped from the bounding set. No runtime
+// with the hole was at hand: Debian's runc 1.1.5 and 1.0.0~rc93 and crun 1.8.1 are repaired. With no_new_privs those
+// keep what the process had and its program's file has too, which Cloche does not.
 #include <filesystem>
 #include <fstream>
 

@@ -1,7 +1,7 @@
 // Class 2: a descriptor or a working directory of the host that leaks in (CVE-2016-9962, CVE-2024-21626).
 //
-// Seen to fail: without the look at getcwd(2) after the chdir the first test reached the host from /proc/self/fd/4 to 6;
-// with descriptors that outlive the exec the second one saw them. No runtime with the hole was at hand: Debian's runc
+// Seen to fail: without the look at getcwd(2) after the chdir the first test reached the host from /proc/self/fd/4 to
+// 6; with descriptors that outlive the exec the second one saw them. No runtime with the hole was at hand: Debian's runc
 // 1.1.5 and 1.0.0~rc93 are both repaired, and refuse all of it.
 #include <filesystem>
 #include <fstream>

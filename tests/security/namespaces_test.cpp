@@ -1,6 +1,6 @@
 // Class 9: id maps that are cut off, and cgroups that a container can write: CVE-2021-43784, CVE-2023-25809,
-// CVE-2022-0492. That limits are what was asked for (CVE-2023-6476) is seen in the guest of the VM tests, where each one
-// bites.
+// CVE-2022-0492. That limits are what was asked for (CVE-2023-6476) is seen in the guest of the VM tests, where each
+// one bites.
 //
 // Seen to fail: Debian 11's runc 1.0.0~rc93 before +deb11u4 has CVE-2023-25809, and is caught by
 //   --gtest_filter='Cgroups.NorWhere*' (see security.h)

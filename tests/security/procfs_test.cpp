@@ -3,9 +3,9 @@
 //
 // Seen to fail: Debian 11's runc 1.0.0~rc93 before +deb11u5 has CVE-2023-27561, and is caught by
 //   --gtest_filter='Procfs.WhateverTheI*' (see security.h)
-// +deb11u5, Debian 12's runc and crun 1.8.1 pass. Cloche failed with sysctls and oom score written by /proc of the root,
-// and without the look at /proc itself. CVE-2025-52881 of runc 1.1.5 is not caught: without a security module no label
-// is written.
+// +deb11u5, Debian 12's runc and crun 1.8.1 pass. Cloche failed with sysctls and oom score written by /proc of the
+// root, and without the look at /proc itself. CVE-2025-52881 of runc 1.1.5 is not caught: without a security module no
+// label is written.
 #include <sys/stat.h>
 
 #include <filesystem>
