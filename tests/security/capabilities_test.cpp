@@ -125,7 +125,7 @@ TEST_F(InheritableCapabilities, OfClocheRun) {
 TEST_F(InheritableCapabilities, AProgramsFileGivesNoMoreThanTheBoundingSet) {
   CLOCHE_NEEDS(needs::program("setcap"));
   auto box = image(kStatus);
-  const std::string net_bind = "400", net_raw = "2000";
+  const std::string net_bind = "400";
   struct Probe {
     std::string name, capabilities;
     std::string gained, with_net_raw;  // CapPrm of uid 1000; "": not executed
@@ -168,8 +168,8 @@ TEST_F(InheritableCapabilities, AProgramsFileGivesNoMoreThanTheBoundingSet) {
         judge("run ", run(one));
         std::vector<std::string> words{"exec", "--user", "1000"};
         if (more) words.insert(words.end(), {"--cap", "CAP_NET_RAW"});
-        if (no_new_privileges) words.push_back("--no-new-privs");
-        words.push_back("running");
+        if (no_new_privileges) words.emplace_back("--no-new-privs");
+        words.emplace_back("running");
         words.insert(words.end(), one.config.process->args.begin(), one.config.process->args.end());
         judge("exec ", runtime(words));
       }

@@ -196,7 +196,7 @@ TEST_F(Procfs, WhateverIsExchangedMeanwhile) {
       box.config.mounts.push_back(mount("/volume/proc/self/attr", "tmpfs", "tmpfs", {}));
       box.config.mounts.push_back(mount("/proc/self/attr", "bind", volume + "/attr", {"bind", "rw"}));
       fs::create_directories(volume + "/attr");
-      box.config.linux_->readonlyPaths.push_back("/volume/proc/sys");
+      box.config.linux_->readonlyPaths.emplace_back("/volume/proc/sys");
     }
     shell("cp -a " + decoy_ + " " + top + "/proc");
     fs::create_symlink(decoy_, top + "/link");
