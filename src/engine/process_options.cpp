@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <optional>
 
 #include "engine/values.h"
 #include "kernel/capabilities.h"
@@ -13,6 +14,7 @@
 namespace cloche::engine {
 namespace {
 
+constexpr size_t kLargestTable = size_t{16} << 20;  // bytes of a passwd or group file
 constexpr std::string_view kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 bool is_number(std::string_view text) {
@@ -28,19 +30,28 @@ std::expected<uint32_t, std::string> id_number(std::string_view text) {
   return number;
 }
 
-// The fields of the line of `file` whose first field is `name`, or whose third is `id`.
-std::vector<std::string> find_line(std::string_view file, std::string_view name, std::string_view id) {
+// The fields of the first line of `file` whose first field is `name`, or whose third is the number `id`.
+std::vector<std::string> find_line(std::string_view file, std::string_view name,
+                                   std::optional<uint32_t> id = {}) {
   for (const std::string& line : split(file, '\n')) {
     auto fields = split(line, ':');
     if (fields.size() < 4) continue;
-    if (!name.empty() ? fields[0] == name : fields[2] == id) return fields;
+    if (id ? is_number(fields[2]) && id_number(fields[2]) == *id : fields[0] == name) return fields;
   }
   return {};
 }
 
-std::string read_host_file(const char* path) {
-  auto text = sys::read_file(AT_FDCWD, path);
-  return text ? *std::move(text) : std::string();
+// A table of the image's, which is the host. One that is not there has no names; one that is there and cannot be read
+// as a file is no answer to who somebody is.
+std::expected<std::string, std::string> read_table(const char* path) {
+  const auto slash = sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  if (!slash) return std::unexpected(slash.error().message());
+  auto text = sys::read_regular_in_root(*slash, path, kLargestTable);
+  if (text) return *std::move(text);
+  if (text.error().code == ENOENT) return std::string();
+  if (text.error().code == EFBIG)
+    return std::unexpected(fmt::format("{} is larger than {} MiB", path, kLargestTable >> 20));
+  return std::unexpected(text.error().message());
 }
 
 // KEY=VALUE sets; KEY alone takes the caller's value, as Docker and Podman have it. A later one replaces.
@@ -88,17 +99,22 @@ std::expected<void, std::string> user(const RunOptions& options, spec::Spec& spe
                                       const FieldSources& sources) {
   spec::User& user = spec.process->user;
   sources.standard("process.user", "root of its own user namespace");
-  const std::string passwd = read_host_file("/etc/passwd");
-  const std::string group = read_host_file("/etc/group");
-  if (!options.run_as.empty()) {
-    const auto resolved = resolve_user(options.run_as, passwd, group);
-    if (!resolved) return std::unexpected(fmt::format("--user {}: {}", options.run_as, resolved.error()));
+  const auto resolve = [](const std::string& text) -> std::expected<ResolvedUser, std::string> {
+    const auto passwd = read_table("/etc/passwd");
+    if (!passwd) return std::unexpected(passwd.error());
+    const auto group = text.contains(':') ? read_table("/etc/group") : std::string();
+    if (!group) return std::unexpected(group.error());
+    return resolve_user(text, *passwd, *group);
+  };
+  if (options.run_as) {
+    const auto resolved = resolve(*options.run_as);
+    if (!resolved) return std::unexpected(fmt::format("--user {}: {}", *options.run_as, resolved.error()));
     user.uid = resolved->uid;
     user.gid = resolved->gid;
-    sources.flag("process.user", "--user " + options.run_as);
+    sources.flag("process.user", "--user " + *options.run_as);
   }
   for (const std::string& name : options.groups) {
-    const auto resolved = resolve_user("0:" + name, passwd, group);
+    const auto resolved = resolve("0:" + name);
     if (!resolved) return std::unexpected(fmt::format("--group-add {}: {}", name, resolved.error()));
     sources.flag(fmt::format("process.user.additionalGids[{}]", user.additionalGids.size()),
                  "--group-add " + name);
@@ -123,20 +139,26 @@ std::expected<ResolvedUser, std::string> resolve_user(std::string_view text, std
   const size_t colon = text.find(':');
   const std::string_view user = text.substr(0, colon);
   if (user.empty()) return std::unexpected("the user is empty");
-  const auto line = is_number(user) ? find_line(passwd, {}, user) : find_line(passwd, user, {});
+  std::vector<std::string> line;
   if (is_number(user)) {
     const auto number = id_number(user);
     if (!number) return std::unexpected(number.error());
     resolved.uid = *number;
+    line = find_line(passwd, {}, *number);
   } else {
+    line = find_line(passwd, user);
     if (line.empty()) return std::unexpected(fmt::format("no user {} in /etc/passwd", user));
     const auto number = id_number(line[2]);
     if (!number) return std::unexpected(number.error());
     resolved.uid = *number;
   }
-  if (!line.empty())
-    if (const auto number = id_number(line[3])) resolved.gid = *number;
-  if (colon == std::string_view::npos) return resolved;
+  if (colon == std::string_view::npos) {
+    if (line.empty()) return resolved;
+    const auto number = id_number(line[3]);
+    if (!number) return std::unexpected("in /etc/passwd: " + number.error());
+    resolved.gid = *number;
+    return resolved;
+  }
   const std::string_view wanted = text.substr(colon + 1);
   if (wanted.empty()) return std::unexpected("the group is empty");
   if (is_number(wanted)) {
@@ -145,7 +167,7 @@ std::expected<ResolvedUser, std::string> resolve_user(std::string_view text, std
     resolved.gid = *number;
     return resolved;
   }
-  const auto group_line = find_line(group, wanted, {});
+  const auto group_line = find_line(group, wanted);
   if (group_line.empty()) return std::unexpected(fmt::format("no group {} in /etc/group", wanted));
   const auto number = id_number(group_line[2]);
   if (!number) return std::unexpected(number.error());

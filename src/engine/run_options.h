@@ -29,7 +29,8 @@ struct RunOptions {
   Strings uid_map, gid_map;  // CONTAINER:HOST:SIZE
 
   // The process.
-  std::string run_as, workdir, umask;
+  std::optional<std::string> run_as;  // "" is wrong: a variable of the caller's that was not set
+  std::string workdir, umask;
   Strings groups, env, env_files, ulimits, sysctls;
   std::optional<int> oom_score_adj;
 

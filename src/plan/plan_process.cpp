@@ -339,6 +339,21 @@ bool needs_sealed_program(const spec::Spec& spec) {
          needs_sealed_program(*spec.process, spec.linux_ ? spec.linux_->seccomp : std::nullopt);
 }
 
+namespace {
+
+// Of `cloche run`; a config's list is its writer's. The primary group alone is left by a set-group-id program, and what
+// it is denied with it (CVE-2022-2989).
+std::vector<uint32_t> groups_of(const Builder& b, const ProcessWish& wish) {
+  const spec::User& user = wish.process.user;
+  std::vector<uint32_t> groups = user.additionalGids;
+  if (std::holds_alternative<HostRoot>(b.request.root) && wish.set_groups && user.uid != 0 &&
+      std::ranges::find(groups, user.gid) == groups.end())
+    groups.push_back(user.gid);
+  return groups;
+}
+
+}  // namespace
+
 Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
   const auto& p = wish.process;
   if (!b.facts.sealed_program && needs_sealed_program(p, wish.seccomp))
@@ -369,7 +384,7 @@ Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
   b.container("user",
               SetUser{.uid = p.user.uid,
                       .gid = p.user.gid,
-                      .groups = p.user.additionalGids,
+                      .groups = groups_of(b, wish),
                       .umask = p.user.umask,
                       .set_groups = wish.set_groups},
               b.why(wish.field + ".user"));

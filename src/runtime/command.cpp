@@ -263,11 +263,9 @@ std::string exec_failure_reasons(const std::string& path) {
 }
 
 std::string home_of(uint32_t uid) {
-  const auto file = sys::open_at(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file) return "/";
-  const auto st = sys::stat_fd(*file);
-  if (!st || !S_ISREG(st->st_mode)) return "/";
-  const auto content = sys::read_all(*file, "/etc/passwd", kLargestPasswd);
+  const auto slash = sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  if (!slash) return "/";
+  const auto content = sys::read_regular_in_root(*slash, "/etc/passwd", kLargestPasswd);
   if (!content) return "/";
   std::string_view rest = *content;
   while (!rest.empty()) {

@@ -31,6 +31,13 @@ sys::Result<std::string> read_table(const std::string& path) {
 }
 std::string read_or_empty(const std::string& path) { return read_table(path).value_or(std::string()); }
 
+// Of /etc, which may be an image's: a FIFO there is no table.
+std::string read_or_empty_regular(const std::string& path) {
+  const auto slash = sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  if (!slash) return {};
+  return sys::read_regular_in_root(*slash, path, kTableLimit).value_or(std::string());
+}
+
 bool accessible(const std::string& path, int mode) {
   return sys::raw_call(SYS_faccessat2, AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
 }
@@ -60,7 +67,7 @@ bool has_program(const char* name) {
 }
 
 void gather_ids(plan::HostFacts& facts) {
-  const auto user = find_user(read_or_empty("/etc/passwd"), facts.uid);
+  const auto user = find_user(read_or_empty_regular("/etc/passwd"), facts.uid);
   const char* home = std::getenv("HOME");
   facts.user = user.name;
   std::array<gid_t, 65536 / sizeof(gid_t)> groups{};
@@ -69,7 +76,7 @@ void gather_ids(plan::HostFacts& facts) {
     if (groups[static_cast<size_t>(i)] != facts.gid)
       facts.other_groups.push_back(groups[static_cast<size_t>(i)]);
   facts.home = !user.home.empty() ? user.home : home != nullptr ? home : "";
-  const auto uids = read_or_empty("/etc/subuid"), gids = read_or_empty("/etc/subgid");
+  const auto uids = read_or_empty_regular("/etc/subuid"), gids = read_or_empty_regular("/etc/subgid");
   if (facts.privileged) {
     facts.subuids = root_subids(uids);
     facts.subgids = root_subids(gids);

@@ -35,6 +35,22 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view path) 
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
 
+std::string_view kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return "a directory";
+    case S_IFIFO:
+      return "a FIFO";
+    case S_IFSOCK:
+      return "a socket";
+    case S_IFCHR:
+    case S_IFBLK:
+      return "a device";
+    default:
+      return "something else";
+  }
+}
+
 }  // namespace
 
 Result<Fd> open_at(int dirfd, const std::string& path, int flags, mode_t mode) {
@@ -191,6 +207,20 @@ Result<std::string> read_all(const Fd& file, const std::string& name, size_t lim
     if (content.size() > limit) return fail(EFBIG, fmt::format("read({})", quoted(name)));
     room = content.size() < 65536 ? 8192 : content.size();
   }
+}
+
+Result<std::string> read_regular_in_root(const Fd& root, const std::string& path, size_t limit) {
+  const auto check = [&](const Fd& file) -> Result<> {
+    CLOCHE_TRY_ASSIGN(st, stat_fd(file));
+    if (S_ISREG(st.st_mode)) return {};
+    return fail_because(fmt::format("{} is {}, not a regular file", path, kind_of(st.st_mode)));
+  };
+  CLOCHE_TRY_ASSIGN(place, open_in_root(root, path, O_PATH));
+  CLOCHE_TRY(check(place));
+  // Another one may be there by now: then it is opened without waiting, and not read.
+  CLOCHE_TRY_ASSIGN(file, open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  CLOCHE_TRY(check(file));
+  return read_all(file, path, limit);
 }
 
 Result<std::string> read_file(int dirfd, const std::string& path, size_t limit) {

@@ -49,6 +49,9 @@ Result<std::string> read_link(int dirfd, const std::string& path);
 // Whole small files. The limit bounds memory: a longer file is EFBIG.
 Result<std::string> read_file(int dirfd, const std::string& path, size_t limit = 1 << 20);
 Result<std::string> read_all(const Fd& file, const std::string& name, size_t limit = 1 << 20);
+// A file that an image may have made anything of: resolved inside of `root`, and looked at before it is opened. What is
+// no regular file (a FIFO would block, a device may act) is an error of one sentence.
+Result<std::string> read_regular_in_root(const Fd& root, const std::string& path, size_t limit = 1 << 20);
 // One write(2): for /proc, cgroup and state files. A short write is EIO.
 Result<> write_file(int dirfd, const std::string& path, std::string_view data);
 // Creates (or truncates) the file, then one write.

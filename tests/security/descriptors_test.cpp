@@ -1,4 +1,8 @@
 // Class 2: a descriptor or a working directory of the host that leaks in (CVE-2016-9962, CVE-2024-21626).
+//
+// Seen to fail: without the look at getcwd(2) after the chdir the first test reached the host from /proc/self/fd/4 to
+// 6; with descriptors that outlive the exec the second one saw them. No runtime with the hole was at hand: Debian's runc
+// 1.1.5 and 1.0.0~rc93 are both repaired, and refuse all of it.
 #include <filesystem>
 #include <fstream>
 
@@ -19,10 +23,10 @@ class LeakedDescriptors : public SecurityTest {
 
 // Whatever the runtime has open at that moment is a directory to start in, if the path is believed.
 TEST_F(LeakedDescriptors, NoWorkingDirectoryIsOutside) {
-  constexpr int kNumbers = 256;
+  const int numbers = more() ? 256 : 64;
   auto box = image({"probe", "reach", canary()});
   const auto link = [](int number) { return "/link-" + std::to_string(number); };
-  for (int n = 0; n < kNumbers; ++n)
+  for (int n = 0; n < numbers; ++n)
     std::filesystem::create_symlink("/proc/self/fd/" + std::to_string(n), box.rootfs() + link(n));
   auto running = image({"sleep", "1000"}, "running");
   running.config.root->path = box.rootfs();
@@ -33,15 +37,15 @@ TEST_F(LeakedDescriptors, NoWorkingDirectoryIsOutside) {
     EXPECT_FALSE(outcome.timed_out) << cwd;
     outcome.ok() ? ++inside : ++refused;
   };
-  for (int n = 0; n < kNumbers; ++n)
+  for (int n = 0; n < numbers; ++n)
     for (const std::string& cwd : {"/proc/self/fd/" + std::to_string(n), link(n)}) {
       box.config.process->cwd = cwd;
       judge(cwd, run(box));
       judge(cwd, runtime({"exec", "--cwd", cwd, "running", "probe", "reach", canary()}));
     }
-  EXPECT_EQ(refused + inside, kNumbers * 4);
+  EXPECT_EQ(refused + inside, numbers * 4);
   tried("{} working directories x 2 ways x run and exec: {} refused, {} inside of the root, none outside",
-        kNumbers, refused, inside);
+        numbers, refused, inside);
   stop("running");
 }
 

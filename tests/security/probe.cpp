@@ -184,6 +184,15 @@ void open_below(const std::string& path, int depth, long& tries, long& opened) {
   }
 }
 
+int ring() {
+  char parameters[256] = "";  // struct io_uring_params has 120 bytes
+  if (syscall(SYS_io_uring_setup, 1, parameters) < 0)
+    std::printf("io_uring_setup: %s\n", std::strerror(errno));
+  else
+    std::puts("MADE");
+  return 0;
+}
+
 int write_below(const std::string& path) {
   long tries = 0, opened = 0;
   open_below(path, 4, tries, opened);
@@ -202,6 +211,7 @@ int main(int argc, char** argv) {
   if (word == "write-programs") return write_programs();
   if (word == "swap" && argc == 5) return swap(argv[2], argv[3], std::atol(argv[4]));
   if (word == "sockets" && argc == 3) return sockets(argv[2]);
+  if (word == "ring") return ring();
   if (word == "write-below" && argc == 3) return write_below(argv[2]);
   std::fputs("probe: unknown word\n", stderr);
   return 2;

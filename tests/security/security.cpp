@@ -38,6 +38,8 @@ void SecurityTest::SetUp() {
 
 bool SecurityTest::peer() { return std::getenv("CLOCHE_SECURITY_RUNTIME") != nullptr; }
 
+bool SecurityTest::more() { return std::getenv("CLOCHE_SECURITY_MORE") != nullptr; }
+
 std::vector<std::string> SecurityTest::runtime_program() const {
   if (!peer()) return RuntimeTest::runtime_program();
   std::istringstream words(std::getenv("CLOCHE_SECURITY_RUNTIME"));

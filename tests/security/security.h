@@ -37,6 +37,8 @@ class SecurityTest : public RuntimeTest {
   [[nodiscard]] std::vector<std::string> runtime_program() const override;
   // Not Cloche but the runtime named in the environment.
   [[nodiscard]] static bool peer();
+  // CLOCHE_SECURITY_MORE is set: all that is tried, not the part of it that fits into a minute.
+  [[nodiscard]] static bool more();
 
   // A bundle with the probe as /bin/probe.
   Bundle image(std::vector<std::string> args, const std::string& name = "bundle");

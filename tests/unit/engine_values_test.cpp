@@ -154,6 +154,16 @@ TEST(ResolveUser, DigitsAreNeverNames) {
   EXPECT_EQ(resolve_user("0:1000", kPasswd, kGroup).value().gid, 1000U);
 }
 
+// A user's group that is no number is not root's; "01000" is the number of ann's line.
+TEST(ResolveUser, NobodyGetsTheGroupRootByMistake) {
+  EXPECT_FALSE(resolve_user("eve", "eve:x:5:4294967296::/:\n", ""));
+  EXPECT_FALSE(resolve_user("eve", "eve:x:5:::/:\n", ""));
+  EXPECT_FALSE(resolve_user("5", "eve:x:5:::/:\n", ""));
+  EXPECT_EQ(resolve_user("eve:7", "eve:x:5:::/:\n", "").value().gid, 7U);
+  EXPECT_EQ(resolve_user("01000", kPasswd, kGroup).value().gid, 1001U);
+  EXPECT_EQ(resolve_user("5", "eve:x:05:9::/:\n", "").value().gid, 9U);
+}
+
 TEST(ResolveUser, HostileInputIsRefused) {
   for (const char* text :
        {"", ":", ":0", "0:", "4294967295", "4294967296", "99999999999999999999", "-1", "0:-1", "0:4294967295",
