@@ -243,9 +243,19 @@ bool lets_execveat_pass(const spec::Seccomp& filter) {
   return !named && passes(filter.defaultAction);
 }
 
+// With no_new_privs a program's file gives of its capabilities what the executing process has in its permitted set
+// (capabilities(7)), and an exec between takes that away from who is not root, but for the ambient ones.
+bool keeps_rights_for_the_file(const spec::Process& process) {
+  if (!process.noNewPrivileges || process.user.uid == 0 || !process.capabilities) return false;
+  const auto& ambient = process.capabilities->ambient;
+  return std::ranges::any_of(process.capabilities->permitted, [&](const std::string& name) {
+    return std::ranges::find(ambient, name) == ambient.end();
+  });
+}
+
 bool needs_sealed_program(const spec::Process& process, const std::optional<spec::Seccomp>& filter) {
   return !process.apparmorProfile.empty() || !process.selinuxLabel.empty() ||
-         (filter && !lets_execveat_pass(*filter));
+         (filter && !lets_execveat_pass(*filter)) || keeps_rights_for_the_file(process);
 }
 
 // The command is looked for before the working directory is entered: "./x" means a file there all the same.
@@ -357,9 +367,10 @@ std::vector<uint32_t> groups_of(const Builder& b, const ProcessWish& wish) {
 Planned plan_process_finish(Builder& b, const ProcessWish& wish) {
   const auto& p = wish.process;
   if (!b.facts.sealed_program && needs_sealed_program(p, wish.seccomp))
-    return refuse(wish.field,
-                  "with a label, or a filter without execveat, the runtime has to run from a sealed copy of "
-                  "itself, and this one does not");
+    return refuse(
+        wish.field,
+        "with a label, a filter without execveat, or capabilities for a program's file, the runtime has to "
+        "run from a sealed copy of itself, and this one does not");
   if (wish.init && wish.seccomp && !lets_execveat_pass(*wish.seccomp))
     return refuse("linux.seccomp",
                   "the init is executed by execveat(2), which the filter does not allow: allow it, or "

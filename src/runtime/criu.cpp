@@ -16,6 +16,7 @@
 #include "sys/flags.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
+#include "sys/program.h"
 
 namespace cloche::runtime {
 namespace {
@@ -186,16 +187,7 @@ sys::Result<std::string> find_criu(const std::string& wanted) {
     ::free(real);  // NOLINT: realpath(3) allocates so
     return path;
   }
-  const char* path = ::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "";
-  rest =
-      rest.empty() ? std::string_view("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") : rest;
-  while (!rest.empty()) {
-    const std::string_view directory = rest.substr(0, rest.find(':'));
-    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
-    if (!directory.starts_with('/')) continue;
-    if (std::string file = fmt::format("{}/{}", directory, name); executable(file)) return file;
-  }
+  if (auto found = sys::find_program(name)) return found;
   return missing(fmt::format("{}: executable file not found in $PATH", sys::quoted(name)));
 }
 

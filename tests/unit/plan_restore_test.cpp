@@ -48,8 +48,8 @@ TEST(PlanRestore, TheCgroupIsMadeAsForANewContainerAndThenCriuIsCalled) {
   ASSERT_TRUE(plan) << plan.error().sentence;
   Strings ids;
   for (const Step& step : plan->steps) ids.push_back(step.id);
-  EXPECT_THAT(ids,
-              ElementsAre("cgroup", "cgroup-controllers", "cgroup-pids-max", "device-policy", "restore"));
+  EXPECT_THAT(ids, ElementsAre("cgroup", "cgroup-controllers", "cgroup-counters", "cgroup-pids-max",
+                               "device-policy", "restore"));
   const auto* step = find<RestoreProcesses>(*plan, "restore");
   EXPECT_EQ(step->root, "/bundle/rootfs");
   EXPECT_EQ(step->log, "/work dir/restore.log");

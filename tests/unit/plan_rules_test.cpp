@@ -284,6 +284,27 @@ TEST(PlanProcess, WithoutCapabilitiesInTheConfigThereAreNone) {
   EXPECT_TRUE(find<SetCapabilities>(*plan, "capabilities")->permitted.empty());
 }
 
+// What a program's file may give with no_new_privs is what the process that executes it has: it must be the runtime.
+TEST(PlanProcess, CapabilitiesForAProgramsFileNeedTheRuntimesOwnExec) {
+  auto request = basic();
+  auto& process = *request.spec.process;
+  process.capabilities.emplace().bounding = {"CAP_NET_BIND_SERVICE"};
+  process.capabilities->permitted = {"CAP_NET_BIND_SERVICE"};
+  EXPECT_FALSE(needs_sealed_program(request.spec)) << "root has them after any exec";
+  process.user.uid = 101;
+  EXPECT_TRUE(needs_sealed_program(request.spec));
+  auto host = test::root_host();
+  host.sealed_program = true;
+  const auto plan = make_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_FALSE(find<Execute>(*plan, "exec")->sealed);
+  process.noNewPrivileges = false;
+  EXPECT_FALSE(needs_sealed_program(request.spec)) << "then the file gives them whoever executes it";
+  process.noNewPrivileges = true;
+  process.capabilities->inheritable = process.capabilities->ambient = process.capabilities->permitted;
+  EXPECT_FALSE(needs_sealed_program(request.spec)) << "these are kept over every exec";
+}
+
 TEST(PlanProcess, RestrictionsThatTheHostLacksAreRefused) {
   auto request = basic();
   request.spec.process->apparmorProfile = "docker-default";
