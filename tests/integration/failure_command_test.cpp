@@ -69,8 +69,8 @@ TEST_F(CommandFailure, NotExecutableForAnotherUserOfTheContainer) {
   ASSERT_EQ(chown(file("mine", "#!/bin/sh\n", 0700).c_str(), owner, owner), 0);
   expect(cloche_run({"--user", "1234", "--cap-drop", "DAC_OVERRIDE", "-v", scratch() + ":/t", "host", "--",
                      "/t/mine"}),
-         {126, "/t/mine has no execute permission for the user 1234", "exec", "execve(\"/t/mine\")",
-          "-EACCES", "chmod +x"});
+         {126, "/t/mine has no execute permission for the user 1234", "exec", "execve(\"/t/mine\"", "-EACCES",
+          "chmod +x"});
 }
 
 TEST_F(CommandFailure, ADirectory) {
