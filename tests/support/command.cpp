@@ -168,9 +168,9 @@ void Running::signal(int number) const {
 void Running::send_input(const std::string& data) { pending_input_ += data; }
 
 bool Running::pump() {
-  using std::chrono::duration_cast;
-  using std::chrono::milliseconds;
-  const auto left = duration_cast<milliseconds>(deadline_ - std::chrono::steady_clock::now()).count();
+  // Rounded up: who stops a fraction before the deadline would wait for a program that nobody has ended.
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline_ - std::chrono::steady_clock::now()).count();
   if (left <= 0) return false;
   std::array<pollfd, 4> watched{};
   watched[0] = {.fd = stdout_.get(), .events = POLLIN, .revents = 0};
