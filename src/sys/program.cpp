@@ -19,8 +19,8 @@ constexpr int kNotExecuted = 127;
 
 [[noreturn]] void become(const Program& program, const Fd& output) {
   const auto executed = [&]() -> Error {
-    (void)unblock_signals();
-    (void)default_signals();
+    if (auto unblocked = unblock_signals(); !unblocked) return unblocked.error();
+    if (auto standard = default_signals(); !standard) return standard.error();
     for (const int fd : program.captured)
       if (auto given = duplicate_to(output, fd); !given) return given.error();
     if (auto closed = close_range_from(3, true); !closed) return closed.error();
