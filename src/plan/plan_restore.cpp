@@ -47,7 +47,7 @@ class RestorePlanner {
       step_.yard = wanted_.work + "/cgroups";
     }
     step_.root = std::get<BundleRoot>(wanted_.container.root).path;
-    step_.pid_file = wanted_.pid_file;
+    step_.pid_file = wanted_.work + "/restore.pid";
     step_.log = wanted_.work + "/restore.log";
     begin();
     streams();
@@ -90,7 +90,7 @@ class RestorePlanner {
                   "restore.log",
                   "-v4",
                   "--pidfile",
-                  wanted_.pid_file,
+                  step_.pid_file,
                   "--root",
                   step_.root,
                   "--cgroup-root",

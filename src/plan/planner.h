@@ -92,7 +92,6 @@ struct RestoreRequest {
   CriuFlags flags;
   std::string program;  // criu, absolute
   std::string images, work;  // absolute directories
-  std::string pid_file;  // absolute
   // What criu calls the three standard streams, where they came from outside: "pipe:[7]", "file[1f:4]"; else empty.
   Strings streams;
   std::string lsm_profile, lsm_mount_context;

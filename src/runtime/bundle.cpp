@@ -1,11 +1,11 @@
 #include "runtime/bundle.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include "runtime/facts.h"
 #include "spec/read.h"
 #include "spec/validate.h"
+#include "sys/files.h"
 
 namespace cloche::runtime {
 
@@ -16,10 +16,8 @@ std::string Bundle::rootfs() const {
 
 sys::Result<Bundle> read_bundle(const std::string& path, const std::string& config, Report& report) {
   Bundle bundle;
-  char* real = ::realpath(path.empty() ? "." : path.c_str(), nullptr);
-  if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", path));
-  bundle.path = real;
-  ::free(real);  // NOLINT: realpath(3) allocates so
+  CLOCHE_TRY_ASSIGN(real, sys::real_path(path.empty() ? "." : path));
+  bundle.path = std::move(real);
   const std::string name = config.empty() ? "config.json" : config;
   auto text = spec::read_document(config.empty() ? bundle.path + "/config.json" : config);
   if (!text) return sys::fail_because(text.error().message());

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,18 +26,10 @@ constexpr char kDefaultImages[] = "checkpoint";  // runc's, in the working direc
 constexpr size_t kLargestTable = size_t{16} << 20;
 constexpr int kStandardStreams = 3;
 
-sys::Result<std::string> absolute(const std::string& path) {
-  char* real = ::realpath(path.c_str(), nullptr);
-  if (real == nullptr) return sys::fail(errno, fmt::format("realpath({})", sys::quoted(path)));
-  std::string found = real;
-  ::free(real);  // NOLINT: realpath(3) allocates so
-  return found;
-}
-
 sys::Result<std::string> made_directory(const std::string& path, const char* flag) {
   auto made = sys::make_directories(path, 0700);
   if (!made) return sys::wrap(std::move(made).error(), flag);
-  return absolute(path);
+  return sys::real_path(path);
 }
 
 sys::Result<> holds_checkpoint(const std::string& directory, const std::string& what) {
@@ -113,6 +104,7 @@ class Dump {
   const int64_t pid_;
   CriuCommand command_;
   std::string images_, work_;
+  std::vector<spec::Namespace> namespaces_;  // of the config
   std::vector<MountLine> inside_;
   std::vector<std::string> streams_;
 };
@@ -131,13 +123,14 @@ sys::Result<> Dump::check() {
           fmt::format("--status-fd: descriptor {} is not open for writing", options_.status_fd));
   }
   CLOCHE_TRY_ASSIGN(spec, config_of(container_));
+  if (spec.linux_) namespaces_ = spec.linux_->namespaces;
   if (spec.process && spec.process->terminal && !options_.pre_dump)
     return sys::fail_because(
         "it has a terminal, whose other end is not the container's: only one without process.terminal can be "
         "restored");
   // Better now than when the container is gone.
-  if (spec.linux_ && !options_.pre_dump)
-    for (const spec::Namespace& entry : spec.linux_->namespaces)
+  if (!options_.pre_dump)
+    for (const spec::Namespace& entry : namespaces_)
       if (entry.type == "user")
         return sys::fail_because(
             "it has a user namespace, and criu cannot open its files from inside of one to restore it");
@@ -186,9 +179,7 @@ sys::Result<> Dump::add_pages() {
 
 // Those of others, which the config joins: they are there already when the container is restored.
 sys::Result<> Dump::add_namespaces() {
-  CLOCHE_TRY_ASSIGN(spec, config_of(container_));
-  if (!spec.linux_) return {};
-  for (const spec::Namespace& entry : spec.linux_->namespaces) {
+  for (const spec::Namespace& entry : namespaces_) {
     if (entry.path.empty() || (entry.type != "network" && entry.type != "pid")) continue;
     const std::string file = entry.type == "network" ? "net" : "pid";
     CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, proc("ns/" + file)));
@@ -274,14 +265,13 @@ sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options,
                                .lsm_profile = options.lsm_profile,
                                .lsm_mount_context = options.lsm_mount_context};
   CLOCHE_TRY_ASSIGN(program, find_criu(options.criu));
-  CLOCHE_TRY_ASSIGN(images, absolute(wanted.empty() ? kDefaultImages : wanted));
+  CLOCHE_TRY_ASSIGN(images, sys::real_path(wanted.empty() ? kDefaultImages : wanted));
   request.work = images;
   if (!options.work_path.empty()) {
     CLOCHE_TRY_ASSIGN(work, made_directory(options.work_path, "--work-path"));
     request.work = std::move(work);
   }
   request.program = std::move(program);
-  request.pid_file = request.work + "/restore.pid";
   request.images = std::move(images);
   const auto json = sys::read_file(AT_FDCWD, request.images + "/" + kStreams);
   if (!json && json.error().code != ENOENT) return std::unexpected(json.error());

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,11 +22,6 @@ namespace {
 
 constexpr size_t kLargestLog = size_t{64} << 20;
 constexpr int kNotStarted = 127;
-
-bool executable(const std::string& path) {
-  const auto st = sys::stat_at(AT_FDCWD, path);
-  return st && S_ISREG(st->st_mode) && sys::raw_call(SYS_faccessat, AT_FDCWD, path.c_str(), X_OK) == 0;
-}
 
 // What the images cover with a mount must be there: the root file system may be a fresh one.
 sys::Result<> make_point(const sys::Fd& root, const plan::MountPoint& point) {
@@ -181,11 +175,10 @@ sys::Result<std::string> find_criu(const std::string& wanted) {
         what));
   };
   if (name.contains('/')) {
-    if (!executable(name)) return missing(fmt::format("--criu: {} is no executable file", sys::quoted(name)));
-    char* real = ::realpath(name.c_str(), nullptr);
-    std::string path = real == nullptr ? name : real;
-    ::free(real);  // NOLINT: realpath(3) allocates so
-    return path;
+    const auto st = sys::stat_at(AT_FDCWD, name);
+    if (!st || !S_ISREG(st->st_mode) || !sys::executable(name))
+      return missing(fmt::format("--criu: {} is no executable file", sys::quoted(name)));
+    return sys::real_path(name);
   }
   if (auto found = sys::find_program(name)) return found;
   return missing(fmt::format("{}: executable file not found in $PATH", sys::quoted(name)));

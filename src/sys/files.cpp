@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <linux/memfd.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -188,6 +189,14 @@ Result<std::string> read_link(int dirfd, const std::string& path) {
       outcome(length, [&] { return fmt::format("readlinkat({}, {})", dirfd_name(dirfd), quoted(path)); }));
   target.resize(static_cast<size_t>(length));
   return target;
+}
+
+Result<std::string> real_path(const std::string& path) {
+  char* found = ::realpath(path.c_str(), nullptr);
+  if (found == nullptr) return fail(errno, fmt::format("realpath({})", quoted(path)));
+  std::string copy = found;
+  ::free(found);  // NOLINT: realpath(3) allocates so
+  return copy;
 }
 
 Result<std::string> read_all(const Fd& file, const std::string& name, size_t limit) {

@@ -45,6 +45,8 @@ Result<struct stat> stat_fd(const Fd& file);
 // fstatat with AT_SYMLINK_NOFOLLOW unless `follow`.
 Result<struct stat> stat_at(int dirfd, const std::string& path, bool follow = true);
 Result<std::string> read_link(int dirfd, const std::string& path);
+// Absolute, without links and dots: realpath(3). What is asked for must be there.
+Result<std::string> real_path(const std::string& path);
 
 // Whole small files. The limit bounds memory: a longer file is EFBIG.
 Result<std::string> read_file(int dirfd, const std::string& path, size_t limit = 1 << 20);

@@ -118,8 +118,7 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
       host.candidates.push_back(run_candidate(runtime, stage.host_bundle));
   std::vector<Group> groups{run, host, lifecycle, exec, state, sequence, parallel};
   for (const Runtime& runtime : all)
-    if (runtime.name != "runc")
-      groups.push_back(crowd(runtime, stage));  // a thousand of runc's take a minute
+    if (runtime.name != "runc") groups.push_back(crowd(runtime, stage));  // its thousand would take long
   return groups;
 }
 

@@ -191,29 +191,25 @@ TEST_F(Faults, Create) {
       Errors::outermost);
 }
 
+Place rich_and_detached(Place here, const std::vector<std::string>& command) {
+  test::Bundle box = here.bundle(command);
+  make_rich(box, here.path());
+  make_detached(box);
+  here.write(box);
+  return here;
+}
+
 TEST_F(Faults, StartOfARichContainer) {
   CLOCHE_NEEDS(test::needs::root());
   CLOCHE_NEEDS(test::needs::cgroup2());
-  sweep([&](const std::string& name) {
-    Place here = place(name);
-    test::Bundle box = here.bundle(kPortraitist);
-    make_rich(box, here.path());
-    make_detached(box);
-    here.write(box);
-    return start_scene(std::move(here));
-  });
+  sweep([&](const std::string& name) { return start_scene(rich_and_detached(place(name), kPortraitist)); });
 }
 
 TEST_F(Faults, ExecInARichContainer) {
   CLOCHE_NEEDS(test::needs::root());
   CLOCHE_NEEDS(test::needs::cgroup2());
   sweep([&](const std::string& name) {
-    Place here = place(name);
-    test::Bundle box = here.bundle(kSleeper);
-    make_rich(box, here.path());
-    make_detached(box);
-    here.write(box);
-    return exec_scene(std::move(here), kPortraitist);
+    return exec_scene(rich_and_detached(place(name), kSleeper), kPortraitist);
   });
 }
 

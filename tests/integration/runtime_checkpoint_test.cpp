@@ -14,12 +14,6 @@ namespace fs = std::filesystem;
 
 class RuntimeCheckpoint : public RuntimeTest {
  protected:
-  void expect_refusal(const Outcome& outcome, const std::string& text) {
-    EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
-    EXPECT_TRUE(outcome.err.starts_with("cloche-runtime: ")) << outcome.err;
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
-    EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
-  }
   std::string criu(const std::string& script) {
     std::string path = scratch() + "/criu";
     std::ofstream(path) << "#!/bin/sh\n" << script;

@@ -42,14 +42,6 @@ class Procfs : public SecurityTest {
     }
     ::mkfifo((decoy_ + "/fifo").c_str(), 0666);
   }
-  static spec::Mount mount(std::string at, std::string type, std::string source, spec::Strings options) {
-    return {.destination = std::move(at),
-            .type = std::move(type),
-            .source = std::move(source),
-            .options = std::move(options),
-            .uidMappings = {},
-            .gidMappings = {}};
-  }
   // All that is written, in a container with a user namespace and clocks of its own.
   Bundle writer(const std::string& name) {
     auto box = image({"sleep", "1000"}, name);

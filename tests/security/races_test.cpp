@@ -11,14 +11,6 @@ namespace {
 
 class Races : public SecurityTest {
  protected:
-  static spec::Mount mount(std::string at, std::string type, std::string source, spec::Strings options) {
-    return {.destination = std::move(at),
-            .type = std::move(type),
-            .source = std::move(source),
-            .options = std::move(options),
-            .uidMappings = {},
-            .gidMappings = {}};
-  }
   // Something of every kind that is made below `top` of the container.
   static void fill(Bundle& box, const std::string& top, const std::string& source) {
     for (spec::Mount& made : std::vector{

@@ -42,6 +42,14 @@ class SecurityTest : public RuntimeTest {
 
   // A bundle with the probe as /bin/probe.
   Bundle image(std::vector<std::string> args, const std::string& name = "bundle");
+  static spec::Mount mount(std::string at, std::string type, std::string source, spec::Strings options) {
+    return {.destination = std::move(at),
+            .type = std::move(type),
+            .source = std::move(source),
+            .options = std::move(options),
+            .uidMappings = {},
+            .gidMappings = {}};
+  }
   static void give(Bundle& box, const std::vector<std::string>& capabilities);
   // The first process's pid, as the host counts.
   std::string pid_of(const std::string& id = "box");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -117,6 +118,13 @@ std::string RuntimeTest::member(const std::string& json, const std::string& jq_p
 std::string RuntimeTest::status(const std::string& id) {
   const Outcome outcome = runtime({"state", id});
   return outcome.ok() ? member(outcome.out, ".status") : "";
+}
+
+void RuntimeTest::expect_refusal(const Outcome& outcome, const std::string& text) {
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
+  EXPECT_TRUE(outcome.err.starts_with("cloche-runtime: ")) << outcome.err;
+  EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+  EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
 }
 
 bool RuntimeTest::says(const std::string& text) {

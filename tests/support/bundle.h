@@ -46,6 +46,8 @@ class RuntimeTest : public LeaksNothing {
   Outcome create(const Bundle& bundle, const std::string& id = "box", std::vector<std::string> flags = {});
   Outcome start_detached(const Bundle& bundle, const std::string& id = "box");
   std::string output();
+  // Status 1 and one sentence on standard error, holding `text`.
+  static void expect_refusal(const Outcome& outcome, const std::string& text);
   // Waits until that is in the output; false after the safety net.
   bool says(const std::string& text);
   // "running", or "" where `state` fails.

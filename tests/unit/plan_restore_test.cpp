@@ -19,7 +19,6 @@ RestoreRequest wanted() {
                          .program = "/usr/sbin/criu",
                          .images = "/images",
                          .work = "/work dir",
-                         .pid_file = "/run/box/restored",
                          .streams = {"file[1f:4]", "", "pipe:[9]"}};
   request.container.spec.mounts = {
       {.destination = "/proc", .type = "proc", .source = "proc"},
