@@ -6,7 +6,6 @@
 #include <array>
 #include <charconv>
 
-#include "runtime/facts.h"
 #include "runtime/json_text.h"
 #include "spec/reader.h"
 
@@ -24,25 +23,6 @@ bool is_name(std::string_view text) {
 }
 
 }  // namespace
-
-std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
-  std::vector<MountLine> lines;
-  while (!mountinfo.empty()) {
-    const std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
-    mountinfo.remove_prefix(std::min(mountinfo.size(), line.size() + 1));
-    const size_t dash = line.find(" - ");
-    if (dash == std::string_view::npos) continue;
-    const auto before = words_of(line.substr(0, dash)), after = words_of(line.substr(dash + 3));
-    if (before.size() < 6 || after.empty()) continue;
-    MountLine mount{.device = before[2],
-                    .root = unescaped_mount_path(before[3]),
-                    .target = unescaped_mount_path(before[4]),
-                    .type = after[0]};
-    std::from_chars(before[0].data(), before[0].data() + before[0].size(), mount.id);
-    lines.push_back(std::move(mount));
-  }
-  return lines;
-}
 
 std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
                                          const std::vector<MountLine>& host) {

@@ -6,17 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/facts.h"
 #include "sys/error.h"
 
 namespace cloche::runtime {
-
-// One line of /proc/PID/mountinfo, proc_pid_mountinfo(5).
-struct MountLine {
-  int64_t id = 0;
-  std::string device;  // "0:5"
-  std::string root, target, type;
-};
-[[nodiscard]] std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);
 
 // Places in the container where criu would look for a file system and finds a part of one that is the host's.
 [[nodiscard]] std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,

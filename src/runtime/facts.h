@@ -58,13 +58,22 @@ struct PasswdEntry {
 // The path of the "0::" line of /proc/self/cgroup; empty when there is none.
 [[nodiscard]] std::string parse_own_cgroup(std::string_view text);
 
+// One line of /proc/PID/mountinfo, proc_pid_mountinfo(5).
+struct MountLine {
+  int64_t id = 0;
+  std::string device;  // "0:5"
+  std::string root, target, type;
+  std::string options;  // the file system's
+};
+[[nodiscard]] std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);
+
 struct MountTable {
   std::vector<plan::HostMount> mounts;
   std::string cgroup2;  // the first cgroup2 mount
   std::string resctrl;  // the first resctrl mount
   std::map<std::string, std::string> v1;  // controller, by its v2 name -> mount point
 };
-// /proc/self/mountinfo, proc_pid_mountinfo(5).
+// Of /proc/self/mountinfo.
 [[nodiscard]] MountTable parse_mountinfo(std::string_view text);
 
 // Spaces, tabs, newlines and backslashes are octal in mountinfo.

@@ -134,19 +134,32 @@ std::string unescaped_mount_path(std::string_view text) {
   return out;
 }
 
-MountTable parse_mountinfo(std::string_view text) {
-  MountTable table;
-  each_part(text, '\n', [&](std::string_view line) {
+std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
+  std::vector<MountLine> lines;
+  each_part(mountinfo, '\n', [&](std::string_view line) {
     const size_t dash = line.find(" - ");
     if (dash == std::string_view::npos) return;
     const auto before = words_of(line.substr(0, dash)), after = words_of(line.substr(dash + 3));
     if (before.size() < 6 || after.size() < 2) return;
-    const auto target = unescaped_mount_path(before[4]);
-    if (after[0] == "cgroup2" && table.cgroup2.empty()) table.cgroup2 = target;
-    if (after[0] == "resctrl" && table.resctrl.empty()) table.resctrl = target;
-    if (after[0] == "cgroup" && after.size() > 2) add_v1(table, after[2], target);
-    table.mounts.push_back({target, after[0]});
+    MountLine mount{.device = before[2],
+                    .root = unescaped_mount_path(before[3]),
+                    .target = unescaped_mount_path(before[4]),
+                    .type = after[0],
+                    .options = after.size() > 2 ? after[2] : ""};
+    std::from_chars(before[0].data(), before[0].data() + before[0].size(), mount.id);
+    lines.push_back(std::move(mount));
   });
+  return lines;
+}
+
+MountTable parse_mountinfo(std::string_view text) {
+  MountTable table;
+  for (MountLine& line : parse_mount_lines(text)) {
+    if (line.type == "cgroup2" && table.cgroup2.empty()) table.cgroup2 = line.target;
+    if (line.type == "resctrl" && table.resctrl.empty()) table.resctrl = line.target;
+    if (line.type == "cgroup" && !line.options.empty()) add_v1(table, line.options, line.target);
+    table.mounts.push_back({std::move(line.target), std::move(line.type)});
+  }
   return table;
 }
 
