@@ -28,8 +28,12 @@ sys::Failure unfit(Status status) {
   return sys::fail_because(why);
 }
 
-sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container,
+// `name` is the stage's key. Most configurations have no hooks of it, and need not be parsed to see that: a key is spelt
+// as it is, unless something in the text is escaped (RFC 8259, section 7).
+sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container, std::string_view name,
                                               std::vector<spec::Hook> spec::Hooks::* stage) {
+  CLOCHE_TRY_ASSIGN(text, container.directory.read_config());
+  if (!text.contains(name) && !text.contains('\\')) return std::vector<spec::Hook>{};
   CLOCHE_TRY_ASSIGN(spec, config_of(container));
   if (!spec.hooks) return std::vector<spec::Hook>{};
   return std::move((*spec.hooks).*stage);
@@ -160,11 +164,13 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   if (container.status != Status::created) return unfit(container.status);
   CLOCHE_TRY_ASSIGN(agent, connect_to_agent(container));
   CLOCHE_TRY_ASSIGN(waiting, call_waiting(container));
-  CLOCHE_TRY(waiting.start(agent));
+  auto told = waiting.start(agent);
+  // EPIPE: it has ended meanwhile. What it said before that can still be read.
+  if (!told && told.error().code != EPIPE) return told;
   CLOCHE_TRY_ASSIGN(answer, waiting.receive());
   auto forgotten = container.directory.forget_start();
   if (answer.failure) return std::unexpected(to_error(*answer.failure));
-  if (answer.end && answer.reset)
+  if (answer.end && (answer.reset || !told))
     return sys::fail_because("the container's process ended before it heard of it");
   if (!forgotten)
     report.warnings.push_back(
@@ -173,7 +179,7 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
             .message());
   if (!answer.end) return sys::fail_because("the container's process answered out of turn");
 
-  auto hooks = hooks_of(container, &spec::Hooks::poststart);
+  auto hooks = hooks_of(container, "poststart", &spec::Hooks::poststart);
   sys::Result<> ran;
   if (!hooks)
     ran = std::unexpected(std::move(hooks).error());
@@ -198,7 +204,7 @@ void run_poststop(const std::vector<spec::Hook>& hooks, const SavedState& state,
 
 sys::Result<> clean_up(const Container& container, Report& report) {
   CLOCHE_TRY(undo(undo_actions(container.state)));
-  const auto hooks = hooks_of(container, &spec::Hooks::poststop);
+  const auto hooks = hooks_of(container, "poststop", &spec::Hooks::poststop);
   if (!hooks && hooks.error().code != ENOENT) report.warnings.push_back(hooks.error().message());
   if (hooks) run_poststop(*hooks, container.state, report);
   return container.directory.remove();

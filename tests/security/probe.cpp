@@ -161,7 +161,7 @@ int sockets(const std::string& how) {
       int status = 0;
       waitpid(child, &status, 0);
       if (WIFSIGNALED(status))
-        answers += WTERMSIG(status) == SIGSYS ? " killed" : " crashed";
+        answers += WTERMSIG(status) == SIGSYS ? " killed" : " signal-" + std::to_string(WTERMSIG(status));
       else
         answers += WEXITSTATUS(status) == 0 ? " made" : " " + std::to_string(WEXITSTATUS(status));
     }

@@ -14,7 +14,7 @@ namespace {
 class Sockets : public SecurityTest {
  protected:
   // What `probe sockets HOW` says in a container with these flags: family -> its four answers (stream, datagram, raw,
-  // seqpacket), each "made", an errno's number, "killed" (SIGSYS) or "crashed".
+  // seqpacket), each "made", an errno's number, "killed" (SIGSYS) or "signal-N".
   static std::map<int, std::string> answers(const std::string& how, std::vector<std::string> flags) {
     flags.insert(flags.end(), {"-v", program("cloche_security_probe") + ":/mnt/probe:ro"});
     std::vector<std::string> argv{program("cloche"), "run"};
