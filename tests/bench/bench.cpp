@@ -22,6 +22,7 @@ volatile sig_atomic_t interrupted = 0;
 struct Options {
   std::vector<std::string> groups = {"run"};
   std::vector<std::string> added;  // NAME=COMMAND: further candidates of the group run
+  std::vector<std::string> peers;  // NAME=PROGRAM: further OCI runtimes
   size_t rounds = 60;
   size_t warm_up = 5;
   unsigned pause_ms = 3;
@@ -166,7 +167,11 @@ int measure_and_print(const Stage& stage, const Options& options) {
   std::vector<std::string> failures;
   std::vector<Measured> measured;
   std::vector<std::string> notes = stage.notes;
-  for (Group& group : all_groups(stage, options.stage.programs, missing)) {
+  std::vector<Runtime> peers;
+  for (const std::string& peer : options.peers)
+    if (const size_t equals = peer.find('='); equals != std::string::npos)
+      peers.push_back({peer.substr(0, equals), peer.substr(equals + 1)});
+  for (Group& group : all_groups(stage, options.stage.programs, peers, missing)) {
     if (std::ranges::find(options.groups, group.name) == options.groups.end()) continue;
     if (group.name == "run") add_candidates(group, stage, options.added);
     fmt::print(stderr, "measuring: {}\n", group.name);
@@ -202,6 +207,7 @@ int run_benchmark(int argc, char** argv) {
       "--add", options.added,
       "NAME=COMMAND: one more candidate in the group run; {floor}, {rootfs}, {bundle}, {id} and {state} are "
       "replaced");
+  app.add_option("--peer", options.peers, "NAME=PROGRAM: one more OCI runtime in all groups");
   app.add_option("--format", options.format)->check(CLI::IsMember({"table", "json"}))->capture_default_str();
   app.add_flag("!--no-realtime", options.realtime, "ordinary scheduling instead of SCHED_FIFO");
   CLI11_PARSE(app, argc, argv);

@@ -7,11 +7,6 @@
 namespace cloche::bench {
 namespace {
 
-struct Runtime {
-  std::string name;
-  std::string program;
-};
-
 // A command of an OCI runtime: `crun --root DIR delete --force ID`.
 Argv command(const Runtime& runtime, const Argv& words) {
   Argv argv = {runtime.program, "--root", "{state}"};
@@ -51,8 +46,9 @@ Candidate many_candidate(const Runtime& runtime, const Stage& stage, int count, 
   return {.name = runtime.name, .before = {}, .measured = {argv}, .after = {}};
 }
 
-// A start on an empty machine, and a start beside a thousand containers of the same runtime.
-Group crowd(const Runtime& runtime, const Stage& stage) {
+// A start on an empty machine, and a start beside a thousand containers of the same runtime; the floor's beside them too,
+// since what grows with the number of processes grows in the kernel for everybody.
+Group crowd(const Runtime& runtime, const Stage& stage, const Candidate& floor) {
   const std::string count = "1000";
   const auto all_of_them = [&](const Argv& words) {
     Argv argv{stage.directory + "/many", count, "4"};
@@ -64,17 +60,25 @@ Group crowd(const Runtime& runtime, const Stage& stage) {
   among.name = "among " + count;
   among.begin = {all_of_them({"run", "--detach", "--bundle", stage.pause_bundle, "{id}-{n}"})};
   among.end = {all_of_them({"delete", "--force", "{id}-{n}"})};
+  Candidate floor_alone = floor, floor_among = floor;
+  floor_alone.name = "floor alone";
+  floor_among.name = "floor among " + count;
+  floor_among.begin = among.begin;
+  floor_among.end = among.end;
   return {
       .name = "crowd",
       .what = fmt::format("{}: a start while a thousand containers run, and while none does", runtime.name),
-      .candidates = {alone, among},
+      .candidates = {alone, floor_alone, among, floor_among},
       .one_after_another = true};
 }
 
-std::vector<Runtime> runtimes(const std::string& programs, std::vector<std::string>& missing) {
+std::vector<Runtime> runtimes(const std::string& programs, const std::vector<Runtime>& peers,
+                              std::vector<std::string>& missing) {
+  std::vector<Runtime> all{
+      {"cloche-runtime", programs + "/cloche-runtime"}, {"crun", "crun"}, {"runc", "runc"}};
+  all.insert(all.end(), peers.begin(), peers.end());
   std::vector<Runtime> found;
-  for (const Runtime& wanted : {Runtime{"cloche-runtime", programs + "/cloche-runtime"},
-                                Runtime{"crun", "crun"}, Runtime{"runc", "runc"}}) {
+  for (const Runtime& wanted : all) {
     if (std::string program = find_program(wanted.program); !program.empty())
       found.push_back({wanted.name, program});
     else
@@ -85,9 +89,9 @@ std::vector<Runtime> runtimes(const std::string& programs, std::vector<std::stri
 
 }  // namespace
 
-std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs, const std::vector<Runtime>& peers,
                               std::vector<std::string>& missing) {
-  std::vector<Runtime> all = runtimes(programs, missing);
+  const std::vector<Runtime> all = runtimes(programs, peers, missing);
   Group run{"run", "a static `true` with the default configuration: run, until the command is back", {}};
   Group host{"host", "/bin/true on the host's own root file system", {}};
   Group lifecycle{"lifecycle", "the same container by create, start and delete", {}};
@@ -98,7 +102,8 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
   Group parallel{.name = "parallel", .what = "64 starts at once", .candidates = {}, .fewer_rounds = 10};
 
   std::string floor = stage.directory + "/floor";
-  run.candidates.push_back({"floor", {}, {{floor, stage.bundle + "/rootfs"}}, {}});
+  const Candidate lowest{"floor", {}, {{floor, stage.bundle + "/rootfs"}}, {}};
+  run.candidates.push_back(lowest);
   for (const Runtime& runtime : all) {
     run.candidates.push_back(run_candidate(runtime, stage.bundle));
     lifecycle.candidates.push_back(lifecycle_candidate(runtime, stage));
@@ -118,7 +123,7 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
       host.candidates.push_back(run_candidate(runtime, stage.host_bundle));
   std::vector<Group> groups{run, host, lifecycle, exec, state, sequence, parallel};
   for (const Runtime& runtime : all)
-    if (runtime.name != "runc") groups.push_back(crowd(runtime, stage));  // its thousand would take long
+    if (!runtime.name.starts_with("runc")) groups.push_back(crowd(runtime, stage, lowest));  // its thousand takes long
   return groups;
 }
 

@@ -29,9 +29,14 @@ struct Group {
   size_t fewer_rounds = 1;
 };
 
-// `programs` is the directory of this build's programs. Candidates whose program is missing are left out and named
-// in `missing`.
-std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+struct Runtime {
+  std::string name;
+  std::string program;  // a path, or a name to be looked for along $PATH
+};
+
+// `programs` is the directory of this build's programs; `peers` are OCI runtimes to be measured beside it, crun and runc
+// of $PATH. Candidates whose program is missing are left out and named in `missing`.
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs, const std::vector<Runtime>& peers,
                               std::vector<std::string>& missing);
 
 }  // namespace cloche::bench

@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 // What the others are held against, where the group has it.
-constexpr const char* kReferences[] = {"floor", "crun", "runc", "alone"};
+constexpr const char* kReferences[] = {"floor", "crun", "runc", "alone", "floor alone"};
 
 std::vector<double> walls(std::span<const Sample> samples) {
   std::vector<double> values;
