@@ -10,6 +10,7 @@
 #include "cli/runtime_commands.h"
 #include "runtime/own_program.h"
 #include "sys/files.h"
+#include "sys/prefault.h"
 
 namespace cloche::cli {
 
@@ -63,6 +64,8 @@ int main_of(std::span<char* const> words) {
     return log.error(
                fmt::format("--cgroup-manager: \"{}\" is none of cgroupfs, disabled and systemd", manager)),
            1;
+  // `exec` begins once more first, from a sealed copy.
+  if (invocation.command->perform != perform_exec) sys::prefault_start();
   return invocation.command->perform(invocation, log);
 }
 

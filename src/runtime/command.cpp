@@ -155,10 +155,11 @@ std::string elf_loader(std::string_view image) {
                                        : loader_in<Elf64_Ehdr, Elf64_Phdr>(image);
 }
 
+// One page: it is read before every exec, and each page of it would be touched.
 std::string first_bytes(const std::string& path) {
   auto file = sys::open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) return {};
-  std::string bytes(16384, '\0');
+  std::string bytes(4096, '\0');
   const long got = sys::raw_call(SYS_read, file->get(), bytes.data(), bytes.size());
   bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
   return bytes;

@@ -16,6 +16,7 @@
 #include "runtime/undo.h"
 #include "sys/call.h"
 #include "sys/files.h"
+#include "sys/prefault.h"
 #include "sys/sockets.h"
 
 namespace cloche::runtime {
@@ -144,6 +145,7 @@ sys::Result<> Execution::clone(size_t index, const plan::CloneProcess& step) {
                                    ? clone_from_joined(index, flags)
                                    : sys::clone_process({.flags = flags, .cgroup = prepared_->cgroup.get()}));
     if (std::holds_alternative<sys::Child>(outcome)) {
+      sys::prefault_container_side();
       container_.reset();
       ContainerSide(plan_, *prepared_, memory_.get(), ContainerEnd(std::move(container_socket_)))
           .run(index + 1);
@@ -190,6 +192,7 @@ sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t fla
         {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});
     if (!cloned) give_up(cloned.error());
     if (std::holds_alternative<sys::Child>(*cloned)) {
+      sys::prefault_container_side();
       container_.reset();
       report.first.reset();
       report.second.reset();

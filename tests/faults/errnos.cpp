@@ -48,6 +48,7 @@ constexpr std::array kIoprio = {EINVAL, EPERM, ESRCH};
 constexpr std::array kKeyctl = {EACCES, EDQUOT, EINVAL, ENOMEM, ENOKEY, ENOSYS, EPERM};
 constexpr std::array kListen = {EADDRINUSE, EBADF, ENOTSOCK, EOPNOTSUPP};
 constexpr std::array kLseek = {EBADF, EINVAL, EOVERFLOW, ESPIPE};
+constexpr std::array kMadvise = {EFAULT, EINVAL, ENOMEM};
 constexpr std::array kMemfd = {EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM, EACCES};
 constexpr std::array kMkdir = {EACCES,       EDQUOT, EEXIST, EFAULT, EINVAL,  ELOOP, EMLINK,
                                ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS};
@@ -137,6 +138,7 @@ constexpr CallErrors kCalls[] = {
     {SYS_keyctl, "keyctl", "", kKeyctl},
     {SYS_listen, "listen", "", kListen},
     {SYS_lseek, "lseek", "", kLseek},
+    {SYS_madvise, "madvise", "", kMadvise},
     {SYS_memfd_create, "memfd_create", "", kMemfd},
     {SYS_mkdirat, "mkdirat", "", kMkdir},
     {SYS_mknodat, "mknodat", "", kMknod},

@@ -65,6 +65,7 @@ constexpr Exception kExceptions[] = {
     {goes_on, "openat", "-", "", "", "a copy", "/cloche-runtime"},
     {goes_on, "fstat", "-", "", "", "a copy", "/cloche-runtime"},
     // -- older kernels
+    {goes_on, "madvise", "*", "", "", "what is not mapped beforehand is mapped when it is touched"},
     {goes_on, "memfd_create", "*", "EINVAL", "", "without the flags of Linux 6.3"},
     {goes_on, "clone3", "uid-map", "ENOSYS", "", "clone(2) does the same where no namespace is new"},
     {goes_on, "clone3", "gid-map", "ENOSYS", "", "likewise"},
