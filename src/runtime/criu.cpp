@@ -44,9 +44,9 @@ sys::Result<> show_cgroups(const std::string& cgroups, const CriuPlace& place) {
   return sys::attach_mount(tree, AT_FDCWD, place.cgroups() + "/unified");
 }
 
-// The path by which criu mounts it on the container's /dev/console.
-sys::Result<> show_terminal(const sys::Fd& terminal, const CriuPlace& place) {
-  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(terminal, false));
+// The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is not
+// in the new mount namespace.
+sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
   return sys::attach_mount(tree, AT_FDCWD, place.console());
 }
@@ -54,10 +54,15 @@ sys::Result<> show_terminal(const sys::Fd& terminal, const CriuPlace& place) {
 // What is mounted is criu's alone and goes with it.
 sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   if (command.root.empty() && command.cgroups.empty()) return {};
+  sys::Fd terminal;
+  if (command.terminal.valid()) {
+    CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(command.terminal, false));
+    terminal = std::move(tree);
+  }
   CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
   CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
   if (!command.cgroups.empty()) CLOCHE_TRY(show_cgroups(command.cgroups, place));
-  if (command.terminal.valid()) CLOCHE_TRY(show_terminal(command.terminal, place));
+  if (terminal.valid()) CLOCHE_TRY(show_terminal(terminal, place));
   if (command.root.empty()) return {};
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
