@@ -141,6 +141,8 @@ sys::Result<> Dump::check() const {
   if (!facts_.privileged) return sys::fail_because("criu dumps containers for root only");
   CLOCHE_TRY(check_modes(options_.flags));
   if (options_.status_fd >= 0) {
+    if (options_.status_fd < kStandardStreams)
+      return sys::fail_because("--status-fd: it is given to criu, and 0, 1 and 2 are needed");
     const long flags = sys::raw_call(SYS_fcntl, options_.status_fd, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
       return sys::fail_because(

@@ -120,6 +120,16 @@ sys::Result<> take_descriptors(const CriuCommand& command) {
   _exit(kNotStarted);
 }
 
+// A file of this call's own, whoever writes or has written one of the same name.
+sys::Result<sys::Fd> make_log(const std::string& path) {
+  constexpr int kMostRounds = 100;
+  for (int round = 1;; ++round) {
+    (void)sys::remove_at(AT_FDCWD, path);
+    auto log = sys::open_at(AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_APPEND, 0600);
+    if (log || log.error().code != EEXIST || round == kMostRounds) return log;
+  }
+}
+
 std::string last_line(std::string_view text) {
   text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
@@ -227,9 +237,7 @@ CriuPlace::~CriuPlace() {
 }
 
 sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place) {
-  // A file of this call's own: another call may write one of the same name, or have written it.
-  (void)sys::remove_at(AT_FDCWD, command.log);
-  CLOCHE_TRY_ASSIGN(log, sys::open_at(AT_FDCWD, command.log, O_CREAT | O_EXCL | O_RDWR | O_APPEND, 0600));
+  CLOCHE_TRY_ASSIGN(log, make_log(command.log));
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
   if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, place, std::move(log));
   // Who reads from the other end sees when criu has closed it.

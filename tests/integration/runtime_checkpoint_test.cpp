@@ -1,5 +1,5 @@
 // `checkpoint` and `restore`: their flags, what is refused, and how criu is called. In criu's place is a script: what the
-// real one does with a container is tests/vm/checkpoint_test.cpp.
+// real one does with a container is tests/vm/checkpoint*_test.cpp.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -57,6 +57,7 @@ TEST_F(RuntimeCheckpoint, WhatCannotBeDumpedIsRefusedAndRunsOn) {
   expect_refusal(checkpoint({}), "install the package criu");
   expect_refusal(checkpoint({"--manage-cgroups-mode", "hard"}), "none of soft, full, strict and ignore");
   expect_refusal(checkpoint({"--empty-ns", "pid"}), "--empty-ns: \"pid\" is not network");
+  expect_refusal(checkpoint({"--status-fd", "1"}), "--status-fd: it is given to criu, and 0, 1 and 2");
   expect_refusal(checkpoint({"--status-fd", "77"}), "--status-fd: descriptor 77 is not open for writing");
   const std::string program = criu("exit 0");
   expect_refusal(checkpoint({"--parent-path", "/abs"}, program), "--parent-path: it is relative");
