@@ -69,6 +69,7 @@ int perform_restore(const Invocation& invocation, RuntimeLog& log) {
   options->restore = runtime::RestoreOptions{.criu = invocation.globals.text("criu"),
                                              .image_path = flags.text("image-path"),
                                              .work_path = flags.text("work-path"),
+                                             .place = state_root(invocation).criu_place(options->id),
                                              .flags = *criu,
                                              .lsm_profile = flags.text("lsm-profile"),
                                              .lsm_mount_context = flags.text("lsm-mount-context")};

@@ -28,7 +28,9 @@ int perform_explain(const Invocation& invocation, RuntimeLog& log) {
   if (!images.empty() && !invocation.flags.given("bundle"))
     return log.error("explain: --image-path is for a --bundle"), 1;
   if (!images.empty())
-    options.restore = runtime::RestoreOptions{.criu = invocation.globals.text("criu"), .image_path = images};
+    options.restore = runtime::RestoreOptions{.criu = invocation.globals.text("criu"),
+                                              .image_path = images,
+                                              .place = state_root(invocation).criu_place(options.id)};
   runtime::Report report;
   const auto text = invocation.flags.given("bundle")
                         ? runtime::explain_bundle(options, *format, report)

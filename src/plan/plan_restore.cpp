@@ -39,18 +39,8 @@ class RestorePlanner {
     CLOCHE_PLAN(plan_cgroup(b_));
     if (b_.cgroup.empty())
       return refuse("linux.cgroupsPath", "a container is only restored into a cgroup of its own");
-    step_.images = wanted_.images;
-    step_.program = wanted_.program;
-    // Of version 1 criu would want every hierarchy there.
-    if (b_.facts.cgroup.v1.empty()) {
-      step_.cgroups = b_.facts.cgroup.mount;
-      step_.yard = wanted_.work + "/cgroups";
-    }
-    step_.root = std::get<BundleRoot>(wanted_.container.root).path;
-    step_.pid_file = wanted_.work + "/restore.pid";
-    step_.log = wanted_.work + "/restore.log";
     begin();
-    streams();
+    CLOCHE_PLAN(streams());
     CLOCHE_PLAN(namespaces());
     mounts();
     b_.host("restore", std::move(step_), Builder::standard("the processes are those of the checkpoint"));
@@ -65,8 +55,6 @@ class RestorePlanner {
           "",
           "systemd's cgroup driver starts a scope with a process in it, and here there is none yet: "
           "restore without --systemd-cgroup, with a path as linux.cgroupsPath");
-    if (b_.spec.process && b_.spec.process->terminal)
-      return refuse("process.terminal", "a container with a terminal cannot be restored");
     if (b_.spec.hooks && !(b_.spec.hooks->prestart.empty() && b_.spec.hooks->createRuntime.empty()))
       return refuse("hooks",
                     "prestart and createRuntime hooks have no place in a restore: criu makes the namespaces "
@@ -78,24 +66,14 @@ class RestorePlanner {
   }
 
   void begin() {
-    const std::string path = b_.cgroup.substr(b_.facts.cgroup.mount.size());
-    step_.args = {"restore",
-                  "--restore-detached",
-                  "--restore-sibling",
-                  "--images-dir",
-                  wanted_.images,
-                  "--work-dir",
-                  wanted_.work,
-                  "--log-file",
-                  "restore.log",
-                  "-v4",
-                  "--pidfile",
-                  step_.pid_file,
-                  "--root",
-                  step_.root,
-                  "--cgroup-root",
-                  path};
-    if (!step_.yard.empty()) step_.args.insert(step_.args.end(), {"--cgroup-yard", step_.yard});
+    step_.program = wanted_.program;
+    step_.images = wanted_.images;
+    step_.work = wanted_.work;
+    step_.place = wanted_.place;
+    step_.root = std::get<BundleRoot>(wanted_.container.root).path;
+    // Of version 1 criu would want every hierarchy there.
+    if (b_.facts.cgroup.v1.empty()) step_.cgroups = b_.facts.cgroup.mount;
+    step_.args = {"--cgroup-root", b_.cgroup.substr(b_.facts.cgroup.mount.size())};
     const Strings common = criu_arguments(wanted_.flags);
     step_.args.insert(step_.args.end(), common.begin(), common.end());
     if (!wanted_.lsm_profile.empty())
@@ -106,13 +84,25 @@ class RestorePlanner {
 
   void inherit(std::string source, const std::string& key) {
     const int64_t number = kFirstInherited + static_cast<int64_t>(step_.inherited.size());
-    step_.inherited.push_back({number, std::move(source)});
-    step_.args.insert(step_.args.end(), {"--inherit-fd", fmt::format("fd[{}]:{}", number, key)});
+    step_.inherited.push_back({number, std::move(source), key});
   }
 
-  void streams() {
-    for (size_t i = 0; i < wanted_.streams.size(); ++i)
-      if (!wanted_.streams[i].empty()) inherit(fmt::format("{}", i), wanted_.streams[i]);
+  // One descriptor for each thing: criu finds it by its name, however many streams it was.
+  Planned streams() {
+    const bool terminal = b_.spec.process && b_.spec.process->terminal;
+    bool found = false;
+    for (size_t i = 0; i < wanted_.streams.size(); ++i) {
+      const std::string& key = wanted_.streams[i];
+      const auto there = std::ranges::find(step_.inherited, key, &InheritedFd::key);
+      if (key.empty() || there != step_.inherited.end()) continue;
+      const bool is_terminal = key.starts_with("tty[");
+      inherit(terminal && is_terminal ? "terminal" : fmt::format("{}", i), key);
+      found = found || is_terminal;
+    }
+    if (!terminal) return {};
+    if (!found) return refuse("process.terminal", "the container had no terminal when it was dumped");
+    add_external(step_.args, "/dev/console", step_.place + "/console");
+    return {};
   }
 
   Planned namespaces() {
@@ -166,6 +156,19 @@ class RestorePlanner {
 };
 
 }  // namespace
+
+Strings criu_restore_arguments(const RestoreProcesses& step) {
+  Strings args{"restore",   "--restore-detached", "--restore-sibling", "--images-dir",
+               step.images, "--work-dir",         step.work,           "--log-file",
+               "-",  // standard output
+               "-v4",       "--pidfile",          step.place + "/pid", "--root",
+               step.root};
+  if (!step.cgroups.empty()) args.insert(args.end(), {"--cgroup-yard", step.place + "/cgroups"});
+  for (const InheritedFd& fd : step.inherited)
+    args.insert(args.end(), {"--inherit-fd", fmt::format("fd[{}]:{}", fd.number, fd.key)});
+  args.insert(args.end(), step.args.begin(), step.args.end());
+  return args;
+}
 
 Strings criu_arguments(const CriuFlags& flags) {
   Strings args{"--manage-cgroups=" + flags.manage_cgroups};

@@ -82,6 +82,8 @@ struct CriuFlags {
 };
 // Those flags as criu's arguments.
 [[nodiscard]] Strings criu_arguments(const CriuFlags& flags);
+// "restore --images-dir ...": the whole command line of the step, without the program's name.
+[[nodiscard]] Strings criu_restore_arguments(const RestoreProcesses& step);
 // The name under which a namespace that the config joins ("network", "pid") is known in the images: runc's, so that
 // either can restore what the other has dumped.
 [[nodiscard]] std::string external_namespace_key(std::string_view type);
@@ -91,8 +93,9 @@ struct RestoreRequest {
   Request container;
   CriuFlags flags;
   std::string program;  // criu, absolute
-  std::string images, work;  // absolute directories
-  // What criu calls the three standard streams, where they came from outside: "pipe:[7]", "file[1f:4]"; else empty.
+  std::string images, work, place;  // absolute directories; the last one is RestoreProcesses::place
+  // What criu calls the three standard streams, where they came from outside: "pipe:[7]", "file[1f:4]", "tty[8800:15]";
+  // else empty.
   Strings streams;
   std::string lsm_profile, lsm_mount_context;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "plan/planner.h"
 #include "plan/script_writer.h"
 #include "plan/shell.h"
 #include "plan/words.h"
@@ -165,21 +166,31 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
     line(fmt::format("[ -e {0} ] || {1} {0}", shell_word(a.root + point.path),
                      point.source.empty() ? "mkdir -p --" : "touch --"));
   // In the foreground: what ends with the script is what the script started.
-  Strings args = a.args;
+  Strings args = criu_restore_arguments(a);
   std::erase_if(
       args, [](const std::string& arg) { return arg == "--restore-detached" || arg == "--restore-sibling"; });
   std::string streams;
-  for (const InheritedFd& fd : a.inherited)
-    streams += fd.source.size() == 1 ? fmt::format(" {}<&{}", fd.number, fd.source)
-                                     : fmt::format(" {}<{}", fd.number, shell_word(fd.source));
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
-  if (!a.yard.empty()) {
-    const std::string place = shell_word(a.yard + "/unified");
-    line(fmt::format("mkdir -p -- {}", place));
-    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups), place);
+  line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));
+  for (const InheritedFd& fd : a.inherited) {
+    // The script's own terminal is the container's.
+    const bool terminal = fd.source == "terminal";
+    if (fd.source.size() == 1)
+      streams += fmt::format(" {}<&{}", fd.number, fd.source);
+    else
+      streams += terminal ? fmt::format(" {}<>\"$(tty)\"", fd.number)
+                          : fmt::format(" {}<{}", fd.number, shell_word(fd.source));
+    if (!terminal) continue;
+    const std::string console = shell_word(a.place + "/console");
+    line(fmt::format("touch -- {}", console));
+    show += fmt::format(" && mount --bind -- \"$(tty)\" {}", console);
   }
+  if (!a.cgroups.empty())
+    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
+                        shell_word(a.place + "/cgroups/unified"));
   line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show + " && exec \"$@\"")));
-  line(fmt::format("  {} {} {}{}", shell_word(a.root), shell_word(a.program), shell_words(args), streams));
+  line(fmt::format("  {} {} {}{} >{} 2>&1", shell_word(a.root), shell_word(a.program), shell_words(args),
+                   streams, shell_word(a.work + "/restore.log")));
 }
 
 void ScriptWriter::emit(const MoveNetDevice& a) {

@@ -448,13 +448,13 @@ BOOST_DESCRIBE_STRUCT(Execute, (), (args, env, init, sealed))
 
 // ---- CRIU: criu(8) ---------------------------------------------------------------------------------------------
 
-// A descriptor that criu starts with, under the number that its arguments name. `source`: "0", "1", "2" are the
-// caller's streams; else the path of a namespace.
+// A descriptor that criu starts with, in the place of what the images call `key`. `source`: "0", "1", "2" are the
+// caller's streams, "terminal" is the slave of a terminal made for the container; else the path of a namespace.
 struct InheritedFd {
   int64_t number = 0;
-  std::string source;
+  std::string source, key;
 };
-BOOST_DESCRIBE_STRUCT(InheritedFd, (), (number, source))
+BOOST_DESCRIBE_STRUCT(InheritedFd, (), (number, source, key))
 // A place of the root file system that something will be mounted on: a file where `source` is one, else a directory.
 struct MountPoint {
   std::string path, source;
@@ -462,18 +462,18 @@ struct MountPoint {
 BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // `criu restore`, in place of the clone and all that a new process does: processes, namespaces and mounts come back as
 // the images of a checkpoint hold them. criu sees `root` as a mount in a mount namespace of its own, in which missing
-// mount points are made first. It writes the first process's pid into `pid_file`. `cgroups` is the cgroup2 mount, which
-// criu sees at `yard`/unified: a mount that it made itself would take that file system's options away (nsdelegate).
+// mount points are made first. `place` is a directory for this one call: criu writes the first process's pid into `pid`
+// there, sees the cgroup2 mount `cgroups` at `cgroups/unified` (a mount that it made itself would take that file
+// system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
+// line, of which `args` is what the other fields do not say.
 struct RestoreProcesses {
-  std::string images, program;
+  std::string program, images, work, place, root, cgroups;
   Strings args;
-  std::string root;
   std::vector<MountPoint> points;
   std::vector<InheritedFd> inherited;
-  std::string pid_file, log, cgroups, yard;
 };
 BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
-                      (images, program, args, root, points, inherited, pid_file, log, cgroups, yard))
+                      (program, images, work, place, root, cgroups, args, points, inherited))
 
 using Action =
     std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <filesystem>
 
 #include "runtime/checkpoint_view.h"
@@ -13,9 +12,11 @@
 #include "runtime/criu.h"
 #include "runtime/facts.h"
 #include "runtime/lifecycle.h"
+#include "runtime/standard_streams.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
+#include "sys/number.h"
 
 namespace cloche::runtime {
 namespace {
@@ -24,7 +25,6 @@ constexpr char kStreams[] = "descriptors.json";  // runc's name
 constexpr char kInventory[] = "inventory.img";   // criu's: written when everything else is
 constexpr char kDefaultImages[] = "checkpoint";  // runc's, in the working directory
 constexpr size_t kLargestTable = size_t{16} << 20;
-constexpr int kStandardStreams = 3;
 
 sys::Result<std::string> made_directory(const std::string& path, const char* flag) {
   auto made = sys::make_directories(path, 0700);
@@ -50,13 +50,18 @@ sys::Result<> check_modes(const plan::CriuFlags& flags) {
 }
 
 // criu sets the position of what was a file, and a pipe has none.
-sys::Result<> check_streams(const std::vector<std::string>& streams) {
-  for (size_t i = 0; i < streams.size(); ++i)
+sys::Result<> check_streams(const std::vector<std::string>& streams, bool terminal) {
+  for (size_t i = 0; i < streams.size(); ++i) {
     if (streams[i].starts_with("file[") && sys::raw_call(SYS_lseek, i, 0, SEEK_CUR) == -ESPIPE)
       return sys::fail_because(fmt::format(
           "descriptor {} of the container was a file, and this command's is a pipe, a socket or a "
           "terminal: criu gives back a file only",
           i));
+    if (streams[i].starts_with("tty[") && !terminal &&
+        !name_of_stream("self", static_cast<int>(i), {}).outside.starts_with("tty["))
+      return sys::fail_because(
+          fmt::format("descriptor {} of the container was a terminal, and this command's is none", i));
+  }
   return {};
 }
 
@@ -67,10 +72,7 @@ sys::Result<Address> page_server_address(const std::string& text) {
   const size_t colon = text.rfind(':');
   Address address;
   if (colon != std::string::npos) address = {text.substr(0, colon), text.substr(colon + 1)};
-  uint16_t port = 0;
-  const char* end = address.port.data() + address.port.size();
-  const auto read = std::from_chars(address.port.data(), end, port);
-  if (address.host.empty() || port == 0 || read.ec != std::errc() || read.ptr != end)
+  if (address.host.empty() || sys::whole_number<uint16_t>(address.port).value_or(0) == 0)
     return sys::fail_because(fmt::format("--page-server: {} is not ADDRESS:PORT", sys::quoted(text)));
   return address;
 }
@@ -78,13 +80,19 @@ sys::Result<Address> page_server_address(const std::string& text) {
 // One dump. What is asked for is checked before anything is written.
 class Dump {
  public:
-  Dump(const CheckpointOptions& options, const Container& container)
-      : options_(options), container_(container), pid_(container.init ? container.init->pid : 0) {}
+  Dump(const CheckpointOptions& options, const Container& container, std::string place)
+      : options_(options),
+        container_(container),
+        place_(std::move(place)),
+        pid_(container.init ? container.init->pid : 0) {}
 
+  sys::Result<> prepare();
   sys::Result<> run();
 
  private:
-  sys::Result<> check();
+  sys::Result<> gather();
+  sys::Result<> check() const;
+  sys::Result<> check_config() const;
   sys::Result<> places();
   sys::Result<> add_parent();
   sys::Result<> add_pages();
@@ -101,42 +109,46 @@ class Dump {
 
   const CheckpointOptions& options_;
   const Container& container_;
+  const std::string place_;
   const int64_t pid_;
+  plan::HostFacts facts_;
+  spec::Spec config_;
   CriuCommand command_;
   std::string images_, work_;
-  std::vector<spec::Namespace> namespaces_;  // of the config
   std::vector<MountLine> inside_;
   std::vector<std::string> streams_;
 };
 
-sys::Result<> Dump::check() {
-  if (container_.status != Status::running && container_.status != Status::paused)
-    return sys::fail_because(fmt::format("container not running: it is {}", name(container_.status)));
-  CLOCHE_TRY(check_modes(options_.flags));
+sys::Result<> Dump::gather() {
   CLOCHE_TRY_ASSIGN(facts, gather_facts({.controllers = true, .mounts = true}));
-  if (facts.cgroup.v1.empty()) command_.cgroups = facts.cgroup.mount;
-  if (!facts.privileged) return sys::fail_because("criu dumps containers for root only");
+  facts_ = std::move(facts);
+  CLOCHE_TRY_ASSIGN(config, config_of(container_));
+  config_ = std::move(config);
+  return {};
+}
+
+sys::Result<> Dump::check_config() const {
+  if (options_.pre_dump || !config_.linux_) return {};
+  // Better now than when the container is gone.
+  for (const spec::Namespace& entry : config_.linux_->namespaces)
+    if (entry.type == "user")
+      return sys::fail_because(
+          "it has a user namespace, and criu cannot open its files from inside of one to restore it");
+  return {};
+}
+
+sys::Result<> Dump::check() const {
+  if (!facts_.privileged) return sys::fail_because("criu dumps containers for root only");
+  CLOCHE_TRY(check_modes(options_.flags));
   if (options_.status_fd >= 0) {
+    if (options_.status_fd < kStandardStreams)
+      return sys::fail_because("--status-fd: it is given to criu, and 0, 1 and 2 are needed");
     const long flags = sys::raw_call(SYS_fcntl, options_.status_fd, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
       return sys::fail_because(
           fmt::format("--status-fd: descriptor {} is not open for writing", options_.status_fd));
   }
-  CLOCHE_TRY_ASSIGN(spec, config_of(container_));
-  if (spec.linux_) namespaces_ = spec.linux_->namespaces;
-  if (spec.process && spec.process->terminal && !options_.pre_dump)
-    return sys::fail_because(
-        "it has a terminal, whose other end is not the container's: only one without process.terminal can be "
-        "restored");
-  // Better now than when the container is gone.
-  if (!options_.pre_dump)
-    for (const spec::Namespace& entry : namespaces_)
-      if (entry.type == "user")
-        return sys::fail_because(
-            "it has a user namespace, and criu cannot open its files from inside of one to restore it");
-  CLOCHE_TRY_ASSIGN(program, find_criu(options_.criu));
-  command_.program = std::move(program);
-  return {};
+  return check_config();
 }
 
 sys::Result<> Dump::places() {
@@ -179,7 +191,8 @@ sys::Result<> Dump::add_pages() {
 
 // Those of others, which the config joins: they are there already when the container is restored.
 sys::Result<> Dump::add_namespaces() {
-  for (const spec::Namespace& entry : namespaces_) {
+  if (!config_.linux_) return {};
+  for (const spec::Namespace& entry : config_.linux_->namespaces) {
     if (entry.path.empty() || (entry.type != "network" && entry.type != "pid")) continue;
     const std::string file = entry.type == "network" ? "net" : "pid";
     CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, proc("ns/" + file)));
@@ -203,24 +216,30 @@ sys::Result<> Dump::add_mounts() {
   return {};
 }
 
+// As they were when the container was made, however a shell has moved them since; a terminal is looked up.
 sys::Result<> Dump::add_streams() {
-  for (int fd = 0; fd < kStandardStreams; ++fd) {
-    const auto link = sys::read_link(AT_FDCWD, proc(fmt::format("fd/{}", fd)));
-    const auto info = sys::read_file(AT_FDCWD, proc(fmt::format("fdinfo/{}", fd)));
-    const auto st = sys::stat_at(AT_FDCWD, proc(fmt::format("fd/{}", fd)));
-    std::string outside;
-    if (link && info && st) outside = outside_name(*link, mount_of_descriptor(*info), st->st_ino, inside_);
-    if (outside.starts_with("file[")) add({"--external", outside});
-    if (outside.starts_with("socket:[")) add({"--external", fmt::format("unix[{}]", st->st_ino)});
-    streams_.push_back(outside.empty() ? link.value_or("") : outside);
+  for (size_t i = 0; i < kStandardStreams; ++i) {
+    StreamName stream = name_of_stream(fmt::format("{}", pid_), static_cast<int>(i), inside_);
+    const std::vector<std::string>& made_with = container_.state.streams;
+    if (i < made_with.size() && !made_with[i].empty()) stream.outside = made_with[i];
+    const std::string& name = stream.outside;
+    if (name.starts_with("file[") || name.starts_with("tty[")) add({"--external", name});
+    if (name.starts_with("socket:[")) add({"--external", "unix" + name.substr(name.find('['))});
+    streams_.push_back(name.empty() ? stream.link : name);
   }
   return {};
 }
 
-sys::Result<> Dump::run() {
+// What is wrong is said before anything is written.
+sys::Result<> Dump::prepare() {
+  if (container_.status != Status::running && container_.status != Status::paused)
+    return sys::fail_because(fmt::format("container not running: it is {}", name(container_.status)));
+  CLOCHE_TRY(gather());
   CLOCHE_TRY(check());
-  add({options_.pre_dump ? "pre-dump" : "dump", "--tree", fmt::format("{}", pid_), "--log-file", "dump.log",
-       "-v4"});
+  CLOCHE_TRY_ASSIGN(program, find_criu(options_.criu));
+  command_.program = std::move(program);
+  if (facts_.cgroup.v1.empty()) command_.cgroups = facts_.cgroup.mount;
+  add({options_.pre_dump ? "pre-dump" : "dump", "--tree", fmt::format("{}", pid_), "--log-file", "-", "-v4"});
   for (const std::string& word : plan::criu_arguments(options_.flags)) add({word});
   if (!container_.state.cgroup.empty()) add({"--freeze-cgroup", container_.state.cgroup});
   if (options_.leave_running && !options_.pre_dump) add({"--leave-running"});
@@ -232,15 +251,22 @@ sys::Result<> Dump::run() {
   CLOCHE_TRY(places());
   add({"--images-dir", images_, "--work-dir", work_});
   command_.log = work_ + "/dump.log";
-  if (!command_.cgroups.empty()) {
-    command_.yard = work_ + "/cgroups";
-    add({"--cgroup-yard", command_.yard});
-  }
+  return {};
+}
+
+sys::Result<> Dump::run() {
+  CLOCHE_TRY_ASSIGN(place, CriuPlace::make(place_));
+  if (!command_.cgroups.empty()) add({"--cgroup-yard", place.cgroups()});
   // criu writes its own only at the end of a dump: one that fails must not look whole by another's.
   (void)sys::remove_at(AT_FDCWD, images_ + "/" + kInventory);
-  CLOCHE_TRY(run_criu(command_));
-  if (options_.pre_dump) return {};
-  return sys::create_file(AT_FDCWD, images_ + "/" + kStreams, streams_to_json(streams_), 0600);
+  const std::string streams = images_ + "/" + kStreams;
+  (void)sys::remove_at(AT_FDCWD, streams);
+  if (options_.pre_dump) return run_criu(command_, place);
+  // Before criu: with lazy pages the images are read while it still runs.
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, streams, streams_to_json(streams_), 0600));
+  auto dumped = run_criu(command_, place);
+  if (!dumped) (void)sys::remove_at(AT_FDCWD, streams);
+  return dumped;
 }
 
 }  // namespace
@@ -251,8 +277,15 @@ sys::Result<> checkpoint(const StateRoot& root, const CheckpointOptions& options
   auto lock = directory->lock();
   if (!lock) return not_found(std::move(lock).error());
   CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
-  CLOCHE_TRY(Dump(options, container).run());
+  Dump dump(options, container, root.criu_place(options.id));
+  CLOCHE_TRY(dump.prepare());
+  // The memory is fetched for as long as that takes: a `delete` in between is not made to wait.
+  if (options.flags.lazy_pages) lock->reset();
+  CLOCHE_TRY(dump.run());
   if (options.leave_running || options.pre_dump) return {};
+  if (options.flags.lazy_pages) lock = container.directory.lock();
+  if (!lock && lock.error().code == ENOENT) return {};  // deleted meanwhile
+  if (!lock) return std::unexpected(std::move(lock).error());
   return clean_up(container, report);
 }
 
@@ -267,6 +300,7 @@ sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options,
   CLOCHE_TRY_ASSIGN(program, find_criu(options.criu));
   CLOCHE_TRY_ASSIGN(images, sys::real_path(wanted.empty() ? kDefaultImages : wanted));
   request.work = images;
+  request.place = options.place;
   if (!options.work_path.empty()) {
     CLOCHE_TRY_ASSIGN(work, made_directory(options.work_path, "--work-path"));
     request.work = std::move(work);
@@ -279,7 +313,8 @@ sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options,
   auto streams = streams_from_json(*json);
   if (!streams) return sys::wrap(std::move(streams).error(), request.images + "/" + kStreams);
   request.streams = *std::move(streams);
-  CLOCHE_TRY(check_streams(request.streams));
+  const std::optional<spec::Process>& process = request.container.spec.process;
+  CLOCHE_TRY(check_streams(request.streams, process && process->terminal));
   return request;
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/checkpoint_view.h"
 
 #include <fmt/format.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
@@ -17,9 +18,17 @@ constexpr std::array<std::string_view, 4> kMadeAnew = {"proc", "sysfs", "mqueue"
 
 // What criu calls a thing that may stand for a stream.
 bool is_name(std::string_view text) {
-  return (text.starts_with("pipe:[") || text.starts_with("socket:[") || text.starts_with("file[")) &&
+  constexpr std::string_view kKinds[] = {"pipe:[", "socket:[", "file[", "tty["};
+  return std::ranges::any_of(kKinds, [&](std::string_view kind) { return text.starts_with(kind); }) &&
          text.ends_with(']') &&
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789:[]") == std::string_view::npos;
+}
+
+// Documentation/admin-guide/devices.txt: virtual and serial consoles, slaves of pseudoterminals.
+bool is_terminal(uint64_t device) {
+  constexpr unsigned kConsoles = 4, kFirstSlave = 136, kLastSlave = 143;
+  const unsigned major = gnu_dev_major(device);
+  return major == kConsoles || (kFirstSlave <= major && major <= kLastSlave);
 }
 
 }  // namespace
@@ -29,6 +38,11 @@ std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
   std::vector<std::string> external;
   for (const MountLine& mount : inside) {
     if (mount.target == "/" || mount.type == "cgroup2") continue;
+    // A terminal on a file, as on /dev/console: the file system comes back without it.
+    if (mount.type == "devpts" && mount.root != "/") {
+      external.push_back(mount.target);
+      continue;
+    }
     const auto same = [&](const MountLine& other) { return other.device == mount.device; };
     const bool whole = std::ranges::any_of(inside, [&](const MountLine& other) {
       return same(other) && other.root == "/" && other.target != "/";
@@ -39,13 +53,15 @@ std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
   return external;
 }
 
-std::string outside_name(std::string_view link, int64_t mount, uint64_t inode,
-                         const std::vector<MountLine>& inside) {
+std::string outside_name(const Stream& stream, const std::vector<MountLine>& inside) {
+  const std::string_view link = stream.link;
   if (link.starts_with("pipe:[") || link.starts_with("socket:[")) return std::string(link);
+  if (is_terminal(stream.character_device))
+    return fmt::format("tty[{:x}:{:x}]", stream.character_device, stream.device);
   // A file in memory has a mount of the kernel's own, and criu takes its content.
   if (!link.starts_with('/') || link.starts_with("/memfd:")) return {};
-  if (std::ranges::find(inside, mount, &MountLine::id) != inside.end()) return {};
-  return fmt::format("file[{:x}:{:x}]", mount, inode);
+  if (std::ranges::find(inside, stream.mount, &MountLine::id) != inside.end()) return {};
+  return fmt::format("file[{:x}:{:x}]", stream.mount, stream.inode);
 }
 
 int64_t mount_of_descriptor(std::string_view fdinfo) {

@@ -15,10 +15,16 @@ namespace cloche::runtime {
 [[nodiscard]] std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
                                                        const std::vector<MountLine>& host);
 
-// What a descriptor is to criu. `link` is /proc/PID/fd/N, `mount` and `inode` are its mnt_id and ino.
-// "pipe:[7]", "socket:[7]", "file[1f:4]" where it leads out of the container's mounts; else empty.
-[[nodiscard]] std::string outside_name(std::string_view link, int64_t mount, uint64_t inode,
-                                       const std::vector<MountLine>& inside);
+// A standard stream: where /proc/PID/fd/N leads, its mount (mnt_id), and of stat(2) inode, device and, of a character
+// device, that device's number.
+struct Stream {
+  std::string_view link;
+  int64_t mount = -1;
+  uint64_t inode = 0, device = 0, character_device = 0;
+};
+// What it is to criu: "pipe:[7]", "socket:[7]", "tty[8800:15]", "file[1f:4]" where it leads out of the container's
+// mounts; else empty. The other end of a terminal is outside wherever the terminal is.
+[[nodiscard]] std::string outside_name(const Stream& stream, const std::vector<MountLine>& inside);
 
 // The number after "mnt_id:" of a /proc/PID/fdinfo file, proc_pid_fdinfo(5); -1 where there is none.
 [[nodiscard]] int64_t mount_of_descriptor(std::string_view fdinfo);

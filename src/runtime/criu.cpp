@@ -38,18 +38,31 @@ sys::Result<> make_point(const sys::Fd& root, const plan::MountPoint& point) {
   return {};
 }
 
-sys::Result<> show_cgroups(const CriuCommand& command) {
-  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.cgroups, false));
+sys::Result<> show_cgroups(const std::string& cgroups, const CriuPlace& place) {
+  CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, cgroups, false));
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
-  return sys::attach_mount(tree, AT_FDCWD, command.yard + "/unified");
+  return sys::attach_mount(tree, AT_FDCWD, place.cgroups() + "/unified");
+}
+
+// The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is not
+// in the new mount namespace.
+sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
+  CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
+  return sys::attach_mount(tree, AT_FDCWD, place.console());
 }
 
 // What is mounted is criu's alone and goes with it.
-sys::Result<> show_mounts(const CriuCommand& command) {
-  if (command.root.empty() && command.yard.empty()) return {};
+sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
+  if (command.root.empty() && command.cgroups.empty()) return {};
+  sys::Fd terminal;
+  if (command.terminal.valid()) {
+    CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(command.terminal, false));
+    terminal = std::move(tree);
+  }
   CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
   CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
-  if (!command.yard.empty()) CLOCHE_TRY(show_cgroups(command));
+  if (!command.cgroups.empty()) CLOCHE_TRY(show_cgroups(command.cgroups, place));
+  if (terminal.valid()) CLOCHE_TRY(show_terminal(terminal, place));
   if (command.root.empty()) return {};
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
@@ -67,23 +80,25 @@ sys::Result<sys::Fd> far_away(int file) {
   return sys::Fd(static_cast<int>(raw));
 }
 
-sys::Result<> take_descriptors(const std::vector<plan::InheritedFd>& inherited) {
+sys::Result<sys::Fd> open_inherited(const CriuCommand& command, const std::string& source) {
+  if (source.size() == 1) return far_away(source[0] - '0');
+  if (source == "terminal") return far_away(command.terminal.get());
+  CLOCHE_TRY_ASSIGN(ns, sys::open_at(AT_FDCWD, source, O_RDONLY));
+  return far_away(ns.get());
+}
+
+sys::Result<> take_descriptors(const CriuCommand& command) {
   std::vector<sys::Fd> opened;
-  for (const plan::InheritedFd& fd : inherited) {
-    sys::Fd file;
-    if (fd.source.size() != 1) {
-      CLOCHE_TRY_ASSIGN(ns, sys::open_at(AT_FDCWD, fd.source, O_RDONLY));
-      file = std::move(ns);
-    }
-    CLOCHE_TRY_ASSIGN(copy, far_away(file.valid() ? file.get() : fd.source[0] - '0'));
-    opened.push_back(std::move(copy));
+  for (const plan::InheritedFd& fd : command.inherited) {
+    CLOCHE_TRY_ASSIGN(file, open_inherited(command, fd.source));
+    opened.push_back(std::move(file));
   }
-  for (size_t i = 0; i < inherited.size(); ++i)
-    CLOCHE_TRY(sys::duplicate_to(opened[i], static_cast<int>(inherited[i].number)));
+  for (size_t i = 0; i < opened.size(); ++i)
+    CLOCHE_TRY(sys::duplicate_to(opened[i], static_cast<int>(command.inherited[i].number)));
   return {};
 }
 
-[[noreturn]] void become_criu(const CriuCommand& command, sys::Fd&& near) {
+[[noreturn]] void become_criu(const CriuCommand& command, const CriuPlace& place, sys::Fd&& near) {
   sys::Fd output = std::move(near);
   if (auto away = far_away(output.get())) output = *std::move(away);
   const auto give_up = [&](const sys::Error& error) {
@@ -92,8 +107,8 @@ sys::Result<> take_descriptors(const std::vector<plan::InheritedFd>& inherited) 
     _exit(kNotStarted);
   };
   (void)sys::unblock_signals();
-  if (auto shown = show_mounts(command); !shown) give_up(shown.error());
-  if (auto taken = take_descriptors(command.inherited); !taken) give_up(taken.error());
+  if (auto shown = show_mounts(command, place); !shown) give_up(shown.error());
+  if (auto taken = take_descriptors(command); !taken) give_up(taken.error());
   for (const int fd : command.keep) sys::raw_call(SYS_fcntl, fd, F_SETFD, 0);
   const auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
   if (null) (void)sys::duplicate_to(*null, 0);
@@ -105,21 +120,27 @@ sys::Result<> take_descriptors(const std::vector<plan::InheritedFd>& inherited) 
   _exit(kNotStarted);
 }
 
+// A file of this call's own, whoever writes or has written one of the same name.
+sys::Result<sys::Fd> make_log(const std::string& path) {
+  constexpr int kMostRounds = 100;
+  for (int round = 1;; ++round) {
+    (void)sys::remove_at(AT_FDCWD, path);
+    auto log = sys::open_at(AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_APPEND, 0600);
+    if (log || log.error().code != EEXIST || round == kMostRounds) return log;
+  }
+}
+
 std::string last_line(std::string_view text) {
   text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
   return std::string(text);
 }
 
-std::string output_of(const sys::Fd& output) {
-  sys::raw_call(SYS_lseek, output.get(), 0, SEEK_SET);
-  return sys::read_all(output, "criu's output").value_or("");
-}
-
-sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const std::string& output) {
-  const std::string text = sys::read_file(AT_FDCWD, command.log, kLargestLog).value_or("");
+sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const sys::Fd& log) {
+  sys::raw_call(SYS_lseek, log.get(), 0, SEEK_SET);
+  const std::string text = sys::read_all(log, "criu's log", kLargestLog).value_or("");
   std::string reason = criu_reason(text);
-  if (reason.empty()) reason = last_line(output);
+  if (reason.empty()) reason = last_line(text);
   if (reason.empty() && ending.signal != 0) reason = fmt::format("it was ended by signal {}", ending.signal);
   if (reason.empty()) reason = fmt::format("it ended with status {} and no word", ending.status);
   // The words of a container's process may be in it.
@@ -190,22 +211,40 @@ std::string shown(const CriuCommand& command) {
   return out;
 }
 
-sys::Result<> run_criu(const CriuCommand& command) {
-  // A log of an earlier call would be taken for this one's.
-  (void)sys::remove_at(AT_FDCWD, command.log);
-  const long raw = sys::raw_call(SYS_memfd_create, "criu-output", 1U /* MFD_CLOEXEC */);
-  if (raw < 0) return sys::fail(static_cast<int>(-raw), "memfd_create(\"criu-output\")");
-  sys::Fd output(static_cast<int>(raw));
-  if (!command.yard.empty()) CLOCHE_TRY(sys::make_directories(command.yard + "/unified", 0700));
+sys::Result<CriuPlace> CriuPlace::make(std::string path) {
+  CLOCHE_TRY(remove(path));
+  CLOCHE_TRY(sys::make_directories(path + "/cgroups/unified", 0700));
+  CriuPlace place(std::move(path));
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, place.console(), "", 0600));
+  return place;
+}
+
+sys::Result<> CriuPlace::remove(const std::string& path) {
+  constexpr std::pair<const char*, int> kParts[] = {{"/pid", 0},
+                                                    {"/console", 0},
+                                                    {"/cgroups/unified", AT_REMOVEDIR},
+                                                    {"/cgroups", AT_REMOVEDIR},
+                                                    {"", AT_REMOVEDIR}};
+  for (const auto& [part, flags] : kParts)
+    if (auto removed = sys::remove_at(AT_FDCWD, path + part, flags);
+        !removed && removed.error().code != ENOENT)
+      return removed;
+  return {};
+}
+
+CriuPlace::~CriuPlace() {
+  if (!path_.empty()) (void)remove(path_);
+}
+
+sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place) {
+  CLOCHE_TRY_ASSIGN(log, make_log(command.log));
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
-  if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, std::move(output));
-  const auto ending = sys::wait_for(std::get<sys::Parent>(cloned).child);
-  if (!command.yard.empty())
-    for (const char* below : {"/unified", ""})
-      (void)sys::remove_at(AT_FDCWD, command.yard + below, AT_REMOVEDIR);
-  if (!ending) return std::unexpected(ending.error());
-  if (ending->exit_code() == 0) return {};
-  return refused(command, *ending, output_of(output));
+  if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, place, std::move(log));
+  // Who reads from the other end sees when criu has closed it.
+  for (const int fd : command.keep) sys::raw_call(SYS_close, fd);
+  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
+  if (ending.exit_code() == 0) return {};
+  return refused(command, ending, log);
 }
 
 }  // namespace cloche::runtime

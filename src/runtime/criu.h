@@ -4,10 +4,12 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "plan/step.h"
 #include "sys/error.h"
+#include "sys/fd.h"
 
 namespace cloche::runtime {
 
@@ -15,24 +17,48 @@ namespace cloche::runtime {
 // $PATH.
 sys::Result<std::string> find_criu(const std::string& wanted);
 
+// The directory of one call, in which criu's mount namespace has mounts: made, and taken away with all that is in it.
+class CriuPlace {
+ public:
+  static sys::Result<CriuPlace> make(std::string path);
+  // What a call that was killed has left. Nothing there is fine.
+  static sys::Result<> remove(const std::string& path);
+  CriuPlace(CriuPlace&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  CriuPlace& operator=(CriuPlace&&) = delete;
+  CriuPlace(const CriuPlace&) = delete;
+  CriuPlace& operator=(const CriuPlace&) = delete;
+  ~CriuPlace();
+
+  [[nodiscard]] std::string cgroups() const { return path_ + "/cgroups"; }  // --cgroup-yard
+  [[nodiscard]] std::string console() const { return path_ + "/console"; }
+  [[nodiscard]] std::string pid() const { return path_ + "/pid"; }
+
+ private:
+  explicit CriuPlace(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
 struct CriuCommand {
   std::string program;  // absolute
-  std::vector<std::string> args;  // without the program's name
-  std::vector<int> keep;  // descriptors that it inherits, beside 0, 1 and 2
-  std::string log;  // its log file, absolute
+  std::vector<std::string>
+      args;  // without the program's name; the log goes to standard output (--log-file -)
+  std::vector<int> keep;  // descriptors that become criu's: the caller's are closed
+  std::string log;  // the file that its log becomes, absolute
   // restore: in a mount namespace of criu's own this directory is a mount, and has these mount points.
   std::string root;
   std::vector<plan::MountPoint> points;
   std::vector<plan::InheritedFd> inherited;
-  // In that mount namespace the cgroup2 mount `cgroups` is seen at `yard`/unified (--cgroup-yard); empty: not.
-  std::string cgroups, yard;
+  // In that mount namespace the cgroup2 mount `cgroups` is seen in the place; empty: not. The same for `terminal`, the
+  // slave of a terminal, which is also the source "terminal" of `inherited`; invalid: none.
+  std::string cgroups;
+  sys::Fd terminal;
 };
 
 // "criu dump -t 7 ...": as a shell would take it.
 [[nodiscard]] std::string shown(const CriuCommand& command);
 
-// Runs it to its end; its output is kept from the caller's. The error says what criu's log says, and where that is.
-sys::Result<> run_criu(const CriuCommand& command);
+// Runs it to its end; its output goes into the log. The error says what that says, and where it is.
+sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place);
 
 // The line of a log of criu's that says why it gave up, without time stamp and place in its source: the first error
 // that is none of what criu only tries out. "" when there is none.

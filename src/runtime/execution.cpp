@@ -130,6 +130,7 @@ std::expected<void, StepFailure> Execution::walk(const BeforeClone& before_clone
       if (!pidfd) return std::unexpected(failed_at(i, std::move(pidfd).error()));
       pid_ = host_.container();
       pidfd_ = *std::move(pidfd);
+      terminal_ = host_.take_terminal();
     }
   }
   return {};

@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
+#include <algorithm>
 
 #include "kernel/cgroup.h"
 #include "kernel/device_policy.h"
@@ -14,16 +14,19 @@
 #include "kernel/net_device.h"
 #include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
+#include "plan/planner.h"
 #include "runtime/criu.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
 #include "runtime/placement.h"
 #include "runtime/process_mark.h"
 #include "runtime/systemd.h"
+#include "runtime/terminal.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
 #include "sys/mounts.h"
+#include "sys/number.h"
 #include "sys/process.h"
 #include "sys/sockets.h"
 
@@ -203,20 +206,27 @@ sys::Result<> HostSide::act(const plan::ConnectListener& step) {
 
 // It is this process's child: criu makes it as a sibling of its own.
 sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
-  (void)sys::remove_at(AT_FDCWD, step.pid_file);  // of an earlier restore
+  CLOCHE_TRY_ASSIGN(place, CriuPlace::make(step.place));
+  sys::Fd slave;
+  if (std::ranges::find(step.inherited, "terminal", &plan::InheritedFd::source) != step.inherited.end()) {
+    CLOCHE_TRY_ASSIGN(pts, sys::open_at(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY));
+    CLOCHE_TRY_ASSIGN(pair, open_terminal(pts, 0, 0));
+    terminal_ = std::move(pair.master);
+    slave = std::move(pair.slave);
+  }
   CLOCHE_TRY(run_criu({.program = step.program,
-                       .args = step.args,
-                       .log = step.log,
+                       .args = plan::criu_restore_arguments(step),
+                       .keep = {},
+                       .log = step.work + "/restore.log",
                        .root = step.root,
                        .points = step.points,
                        .inherited = step.inherited,
                        .cgroups = step.cgroups,
-                       .yard = step.yard}));
-  CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, step.pid_file));
-  (void)sys::remove_at(AT_FDCWD, step.pid_file);
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), pid_);
-  if (failed != std::errc() || pid_ <= 0)
-    return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::quoted(text)));
+                       .terminal = std::move(slave)},
+                      place));
+  CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, place.pid()));
+  pid_ = sys::whole_number<pid_t>(text).value_or(0);
+  if (pid_ <= 0) return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::quoted(text)));
   if (!prepared_.init_mark.valid()) return {};
   CLOCHE_TRY_ASSIGN(mark, mark_of(pid_));
   CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line(mark), "init"));

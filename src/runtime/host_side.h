@@ -20,6 +20,8 @@ class HostSide {
   // The clone knows the pid; steps after it need it.
   void set_container(pid_t pid) { pid_ = pid; }
   [[nodiscard]] pid_t container() const { return pid_; }
+  // The master of a terminal that was made on this side.
+  [[nodiscard]] sys::Fd take_terminal() { return std::move(terminal_); }
 
  private:
   template <class ContainerAction>
@@ -55,6 +57,7 @@ class HostSide {
   Prepared& prepared_;
   SharedRecord& record_;
   pid_t pid_ = 0;
+  sys::Fd terminal_;
   bool made_group_ = false;  // by the last MakeResctrlGroup
   uint32_t index_ = 0;
 };

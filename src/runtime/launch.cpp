@@ -21,6 +21,7 @@
 #include "runtime/handover.h"
 #include "runtime/lifecycle.h"
 #include "runtime/own_program.h"
+#include "runtime/standard_streams.h"
 #include "runtime/step_error.h"
 #include "runtime/systemd.h"
 #include "runtime/undo.h"
@@ -102,8 +103,12 @@ const char* Launch::verb() const {
 }
 
 sys::Result<std::expected<plan::Plan, plan::Refusal>> Launch::make_plan() {
-  if (!options_.restore) return plan::make_plan(request_, facts_);
+  if (!options_.restore) {
+    if (!terminal()) state_.streams = streams_given();
+    return plan::make_plan(request_, facts_);
+  }
   CLOCHE_TRY_ASSIGN(restore, restore_request(*options_.restore, request_));
+  if (!terminal()) state_.streams = streams_given(restore.streams);
   return plan::make_restore_plan(restore, facts_);
 }
 
@@ -178,6 +183,7 @@ sys::Result<> Launch::write_down() {
       .created = timestamp(),
       .owner = facts_.user.empty() ? (facts_.uid == 0 ? "root" : fmt::format("{}", facts_.uid)) : facts_.user,
       .annotations = spec().annotations,
+      .streams = std::move(state_.streams),
       .undo = saved(plan::undo_of(plan_))};
   if (const size_t at = plan_.find("cgroup"); at < plan_.steps.size())
     if (const auto* made = std::get_if<plan::CreateCgroup>(&plan_.steps[at].action))

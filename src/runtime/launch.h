@@ -16,6 +16,7 @@ namespace cloche::runtime {
 struct RestoreOptions {
   std::string criu;  // --criu
   std::string image_path, work_path;  // empty: ./checkpoint, and the image path
+  std::string place;  // of the container to be, StateRoot::criu_place()
   plan::CriuFlags flags;
   std::string lsm_profile, lsm_mount_context;
 };

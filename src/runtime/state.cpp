@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/checkpoint_view.h"
+#include "runtime/criu.h"
 #include "runtime/json_text.h"
 #include "spec/reader.h"
 #include "sys/call.h"
@@ -51,12 +53,12 @@ std::string to_json(const SavedState& state) {
   for (const SavedUndo& action : state.undo) (undo += undo.empty() ? "" : ",") += json_of(action);
   return fmt::format(
       R"({{"version":{},"id":{},"ociVersion":{},"bundle":{},"rootfs":{},"created":{},"owner":{},"annotations":{},)"
-      R"("cgroup":{},"agent":{},"undo":[{}],"creator":{{"pid":{},"start":{}}}}})"
+      R"("cgroup":{},"agent":{},"streams":{},"undo":[{}],"creator":{{"pid":{},"start":{}}}}})"
       "\n",
       state.version, json_string(state.id), json_string(state.ociVersion), json_string(state.bundle),
       json_string(state.rootfs), json_string(state.created), json_string(state.owner),
-      json_object(state.annotations), json_string(state.cgroup), json_string(state.agent), undo,
-      state.creator.pid, state.creator.start);
+      json_object(state.annotations), json_string(state.cgroup), json_string(state.agent),
+      streams_to_json(state.streams), undo, state.creator.pid, state.creator.start);
 }
 
 sys::Result<SavedState> parse_state(std::string_view json) {
@@ -209,6 +211,7 @@ sys::Result<> ContainerDirectory::remove() const {
   for (const char* file : {kMade, kStart, kInit, kConfig, kUnfinished, kState})
     if (auto removed = sys::remove_at(directory_.get(), file); !removed && removed.error().code != ENOENT)
       return sys::wrap(std::move(removed).error(), path());
+  CLOCHE_TRY(CriuPlace::remove(path() + "/criu"));
   auto removed = sys::remove_at(AT_FDCWD, path(), AT_REMOVEDIR);
   if (!removed && removed.error().code == ENOENT) return {};
   return removed;

@@ -2,6 +2,7 @@
 //   state.json   everything needed to remove it again; written before anything is left on the host, never changed
 //   config.json  the config as it was read: `exec` and the later hooks need it
 //   init         pid and start time of its first process; written once, when there is one
+//   criu/        while criu dumps or restores it: a CriuPlace
 //   start        the socket on which that process waits for `start`; gone when it has been started
 // What a container is doing is not written down but looked up, so that it cannot be out of date.
 #pragma once
@@ -36,12 +37,14 @@ struct SavedState {
   std::string cgroup;  // absolute; empty: none of its own
   std::string
       agent;  // the socket that `start` connects to for the filter (linux.seccomp.listenerPath); empty: none
+  // What criu calls the standard streams that it was made with, as far as they lead outside; empty: not known.
+  std::vector<std::string> streams;
   std::vector<SavedUndo> undo;
   ProcessMark creator;
 };
 BOOST_DESCRIBE_STRUCT(SavedState, (),
                       (version, id, ociVersion, bundle, rootfs, created, owner, annotations, cgroup, agent,
-                       undo, creator))
+                       streams, undo, creator))
 
 [[nodiscard]] std::string to_json(const SavedState& state);
 sys::Result<SavedState> parse_state(std::string_view json);
@@ -107,6 +110,8 @@ class StateRoot {
   explicit StateRoot(std::string path) : path_(std::move(path)) {}
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  // Where criu works while it dumps or restores that container (CriuPlace).
+  [[nodiscard]] std::string criu_place(const std::string& id) const { return path_ + "/" + id + "/criu"; }
   // EEXIST: a container of that id is there.
   sys::Result<ContainerDirectory> make(const std::string& id) const;
   // ENOENT: there is none.

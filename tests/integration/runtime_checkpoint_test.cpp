@@ -1,5 +1,5 @@
 // `checkpoint` and `restore`: their flags, what is refused, and how criu is called. In criu's place is a script: what the
-// real one does with a container is tests/vm/checkpoint_test.cpp.
+// real one does with a container is tests/vm/checkpoint*_test.cpp.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -57,6 +57,7 @@ TEST_F(RuntimeCheckpoint, WhatCannotBeDumpedIsRefusedAndRunsOn) {
   expect_refusal(checkpoint({}), "install the package criu");
   expect_refusal(checkpoint({"--manage-cgroups-mode", "hard"}), "none of soft, full, strict and ignore");
   expect_refusal(checkpoint({"--empty-ns", "pid"}), "--empty-ns: \"pid\" is not network");
+  expect_refusal(checkpoint({"--status-fd", "1"}), "--status-fd: it is given to criu, and 0, 1 and 2");
   expect_refusal(checkpoint({"--status-fd", "77"}), "--status-fd: descriptor 77 is not open for writing");
   const std::string program = criu("exit 0");
   expect_refusal(checkpoint({"--parent-path", "/abs"}, program), "--parent-path: it is relative");
@@ -70,14 +71,20 @@ TEST_F(RuntimeCheckpoint, WhatCannotBeDumpedIsRefusedAndRunsOn) {
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
 
-TEST_F(RuntimeCheckpoint, ATerminalIsRefused) {
+TEST_F(RuntimeCheckpoint, ATerminalIsNamedByItsNumbers) {
   CLOCHE_NEEDS(needs::root());
   auto box = bundle({"sleep", "1000"});
   box.config.process->terminal = true;
   box.write();
   Running running({.argv = command({"run", "--bundle", box.path(), "box"})});
   ASSERT_TRUE(reaches("running"));
-  expect_refusal(checkpoint({}), "it has a terminal");
+  const std::string program = criu("printf '%s\\n' \"$@\" >" + scratch() + "/args\n");
+  ASSERT_TRUE(checkpoint({"--leave-running"}, program).ok());
+  const std::string pid = member(runtime({"state", "box"}).out, ".pid");
+  const std::string numbers = shell("stat -L -c 'tty[%t%02T:%D]' /proc/" + pid + "/fd/0").out;
+  const std::string said = shell("cat " + scratch() + "/args").out;
+  EXPECT_NE(said.find("--external\n" + numbers), std::string::npos) << numbers << said;
+  EXPECT_NE(said.find("--external\nmnt[/dev/console]:/dev/console\n"), std::string::npos) << said;
   EXPECT_TRUE(runtime({"kill", "box", "KILL"}).ok());
   EXPECT_EQ(running.finish().exit_code, 137);
 }
@@ -135,13 +142,17 @@ TEST_F(RuntimeCheckpoint, TheReasonIsTheLineOfTheLogAndTheContainerRunsOn) {
   CLOCHE_NEEDS(needs::root());
   auto box = bundle({"sleep", "1000"});
   ASSERT_TRUE(start_detached(box).ok());
-  const std::string program =
-      criu("echo '(00.1) Error (criu/tun.c:85): tun: no' >" + images() + "/dump.log\n" +
-           "echo '(00.2) Error (criu/files.c:7): Cannot dump this' >>" + images() + "/dump.log\nexit 1\n");
+  const std::string program = criu(
+      "echo '(00.1) Error (criu/tun.c:85): tun: no' >&2\n"
+      "echo '(00.2) Error (criu/files.c:7): Cannot dump this' >&2\nexit 1\n");
   expect_refusal(checkpoint({}, program),
                  "criu dump refused: Cannot dump this (its log is " + images() + "/dump.log)");
   EXPECT_EQ(status(), "running");
+  EXPECT_FALSE(fs::exists(images() + "/descriptors.json"))
+      << "no checkpoint, and nothing that looks like one";
+  EXPECT_NE(shell("cat " + images() + "/dump.log").out.find("Cannot dump this"), std::string::npos);
   expect_refusal(checkpoint({}, criu("echo odd >&2; exit 3\n")), "criu dump refused: odd");
+  EXPECT_FALSE(fs::exists(state_root() + "/box/criu"));
   stop();
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
@@ -162,7 +173,7 @@ TEST_F(RuntimeCheckpoint, WhatCannotBeRestoredIsRefusedAndLeavesNothing) {
   expect_refusal(restore(box, {}, criu("echo odd >&2; exit 3\n")), "criu restore refused: odd");
   EXPECT_EQ(status(), "");
   // criu says that all is well, and there is no process.
-  expect_refusal(restore(box, {}, criu("exit 0\n")), "restore.pid");
+  expect_refusal(restore(box, {}, criu("exit 0\n")), "criu/pid");
   EXPECT_EQ(status(), "");
   ASSERT_TRUE(start_detached(box).ok());
   expect_refusal(restore(box, {}, criu("exit 0\n")), "container ID already in use");

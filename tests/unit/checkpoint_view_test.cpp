@@ -26,11 +26,13 @@ constexpr char kInside[] =
     "72 60 0:40 / /sys/firmware ro - tmpfs tmpfs rw\n"
     "73 54 8:1 / /my\\040data rw - ext4 /dev/sda1 rw\n"
     "74 54 0:32 /b/etc /etc/part rw - tmpfs tmp rw\n"
+    "75 56 0:41 / /dev/pts rw - devpts devpts rw\n"
+    "76 56 0:41 /0 /dev/console rw - devpts devpts rw\n"
     "not a line\n";
 
 TEST(CheckpointView, WhatTheHostHasTooIsExternal) {
   EXPECT_THAT(external_mounts(parse_mount_lines(kInside), parse_mount_lines(kHost)),
-              ElementsAre("/proc/kcore", "/my data", "/etc/part"));
+              ElementsAre("/proc/kcore", "/my data", "/etc/part", "/dev/console"));
 }
 
 TEST(CheckpointView, APartOfAFileSystemThatIsNowhereWholeIsExternal) {
@@ -43,12 +45,20 @@ TEST(CheckpointView, APartOfAFileSystemThatIsNowhereWholeIsExternal) {
 
 TEST(CheckpointView, AStreamIsNamedAsCriuNamesIt) {
   const auto inside = parse_mount_lines(kInside);
-  EXPECT_EQ(outside_name("pipe:[77]", 14, 77, inside), "pipe:[77]");
-  EXPECT_EQ(outside_name("/dev/null", 31, 4, inside), "file[1f:4]");
-  EXPECT_EQ(outside_name("/var/log/a", 0x24, 0xbeef, inside), "file[24:beef]");
-  EXPECT_EQ(outside_name("/inside", 54, 4, inside), "");
-  EXPECT_EQ(outside_name("/memfd:x (deleted)", 3, 4, inside), "");
-  EXPECT_EQ(outside_name("anon_inode:[eventfd]", 3, 4, inside), "");
+  const auto named = [&](std::string_view link, int64_t mount, uint64_t inode,
+                         uint64_t character_device = 0) {
+    return outside_name(
+        {.link = link, .mount = mount, .inode = inode, .device = 0x15, .character_device = character_device},
+        inside);
+  };
+  EXPECT_EQ(named("pipe:[77]", 14, 77), "pipe:[77]");
+  EXPECT_EQ(named("/dev/null", 31, 4, 0x103), "file[1f:4]");
+  EXPECT_EQ(named("/var/log/a", 0x24, 0xbeef), "file[24:beef]");
+  EXPECT_EQ(named("/inside", 54, 4), "");
+  EXPECT_EQ(named("/memfd:x (deleted)", 3, 4), "");
+  EXPECT_EQ(named("anon_inode:[eventfd]", 3, 4), "");
+  EXPECT_EQ(named("/dev/pts/0", 54, 3, 0x8800), "tty[8800:15]") << "its other end is outside";
+  EXPECT_EQ(named("/dev/tty1", 32, 20, 0x401), "tty[401:15]");
 }
 
 TEST(CheckpointView, TheMountOfADescriptor) {

@@ -19,6 +19,7 @@ RestoreRequest wanted() {
                          .program = "/usr/sbin/criu",
                          .images = "/images",
                          .work = "/work dir",
+                         .place = "/state/box/criu",
                          .streams = {"file[1f:4]", "", "pipe:[9]"}};
   request.container.spec.mounts = {
       {.destination = "/proc", .type = "proc", .source = "proc"},
@@ -36,9 +37,10 @@ std::string refused(const RestoreRequest& request, const HostFacts& host = root_
 
 // The values of an option, in their order.
 Strings values(const RestoreProcesses& step, const std::string& option) {
+  const Strings args = criu_restore_arguments(step);
   Strings found;
-  for (size_t i = 0; i + 1 < step.args.size(); ++i)
-    if (step.args[i] == option) found.push_back(step.args[i + 1]);
+  for (size_t i = 0; i + 1 < args.size(); ++i)
+    if (args[i] == option) found.push_back(args[i + 1]);
   return found;
 }
 
@@ -51,12 +53,13 @@ TEST(PlanRestore, TheCgroupIsMadeAsForANewContainerAndThenCriuIsCalled) {
                                "device-policy", "restore"));
   const auto* step = find<RestoreProcesses>(*plan, "restore");
   EXPECT_EQ(step->root, "/bundle/rootfs");
-  EXPECT_EQ(step->log, "/work dir/restore.log");
+  EXPECT_THAT(values(*step, "--work-dir"), ElementsAre("/work dir"));
+  EXPECT_THAT(values(*step, "--pidfile"), ElementsAre("/state/box/criu/pid"));
   EXPECT_THAT(values(*step, "--cgroup-root"), ElementsAre("/cloche-t"));
   EXPECT_THAT(values(*step, "--inherit-fd"), ElementsAre("fd[10]:file[1f:4]", "fd[11]:pipe:[9]"));
   ASSERT_EQ(step->inherited.size(), 2U);
   EXPECT_EQ(step->inherited[1].source, "2");
-  EXPECT_THAT(values(*step, "--cgroup-yard"), ElementsAre("/work dir/cgroups"));
+  EXPECT_THAT(values(*step, "--cgroup-yard"), ElementsAre("/state/box/criu/cgroups"));
   EXPECT_EQ(undo_of(*plan).size(), 2U) << "the cgroup's processes, and the cgroup";
 }
 
@@ -108,14 +111,42 @@ TEST(PlanRestore, NamespacesOfOthersAreInheritedOrJoined) {
   EXPECT_EQ(step->inherited[1].source, "/run/netns/x");
 }
 
+TEST(PlanRestore, AThingIsInheritedOnceHoweverManyStreamsItIs) {
+  RestoreRequest request = wanted();
+  request.streams = {"pipe:[7]", "pipe:[9]", "pipe:[9]"};
+  const auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_THAT(values(*find<RestoreProcesses>(*plan, "restore"), "--inherit-fd"),
+              ElementsAre("fd[10]:pipe:[7]", "fd[11]:pipe:[9]"));
+}
+
+TEST(PlanRestore, ATerminalIsANewOneAlsoOnTheConsole) {
+  RestoreRequest request = wanted();
+  request.streams = {"tty[8800:15]", "tty[8800:15]", "tty[8800:15]"};
+  auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<RestoreProcesses>(*plan, "restore")->inherited.at(0).source, "0") << "the caller's own";
+  request.container.spec.process->terminal = true;
+  plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  ASSERT_EQ(step->inherited.size(), 1U);
+  EXPECT_EQ(step->inherited[0].source, "terminal");
+  EXPECT_THAT(values(*step, "--inherit-fd"), ElementsAre("fd[10]:tty[8800:15]"));
+  EXPECT_THAT(values(*step, "--external"), testing::Contains("mnt[/dev/console]:/state/box/criu/console"));
+  EXPECT_TRUE(says(to_script(*plan, root_host()), {"10<>\"$(tty)\"", "touch -- /state/box/criu/console"}));
+}
+
 TEST(PlanRestore, ItIsSaidAndWrittenAsAScript) {
   const auto plan = make_restore_plan(wanted(), root_host());
   ASSERT_TRUE(plan);
   EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
                    {"have criu bring the processes back from the checkpoint in /images"}));
   const std::string script = to_script(*plan, root_host());
-  EXPECT_TRUE(says(script, {"mount --rbind", "mount --bind -- /sys/fs/cgroup",
-                            "/usr/sbin/criu restore --images-dir /images", " 10<&0 11<&2"}));
+  EXPECT_TRUE(
+      says(script,
+           {"mount --rbind", "mount --bind -- /sys/fs/cgroup", "/usr/sbin/criu restore --images-dir /images",
+            "mkdir -p -- /state/box/criu/cgroups/unified", " 10<&0 11<&2 >'/work dir/restore.log' 2>&1"}));
   EXPECT_EQ(script.find("--restore-detached --"), std::string::npos)
       << "the script ends with what it started";
 }
@@ -127,7 +158,7 @@ TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   EXPECT_TRUE(says(refused(request), {"without --systemd-cgroup"}));
   request = wanted();
   request.container.spec.process->terminal = true;
-  EXPECT_TRUE(says(refused(request), {"process.terminal: "}));
+  EXPECT_TRUE(says(refused(request), {"process.terminal: the container had no terminal"}));
   request = wanted();
   request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/true"});
   EXPECT_TRUE(says(refused(request), {"hooks: prestart and createRuntime"}));

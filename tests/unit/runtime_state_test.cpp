@@ -46,6 +46,7 @@ TEST(SavedState, JsonAndBack) {
       .id = "box", .ociVersion = "1.2.0", .bundle = "/b \"x\"", .rootfs = "/b/\n", .created = timestamp()};
   state.annotations = {{"k", "v"}, {"\x01", "\xff"}};
   state.cgroup = "/sys/fs/cgroup/box";
+  state.streams = {"file[1f:4]", "", "pipe:[7]"};
   state.undo = {{.kind = "kill-cgroup", .path = "/a", .text = "t"},
                 {.kind = "remove-cgroup", .path = "/a", .text = "u"}};
   state.creator = {.pid = 5, .start = 6};
@@ -55,6 +56,7 @@ TEST(SavedState, JsonAndBack) {
   EXPECT_EQ(back->rootfs, state.rootfs);
   EXPECT_EQ(back->annotations.at("\x01"), "\xef\xbf\xbd") << "what is no UTF-8 becomes U+FFFD";
   EXPECT_EQ(back->creator, state.creator);
+  EXPECT_EQ(back->streams, state.streams);
   ASSERT_EQ(undo_actions(*back).size(), 2U);
   EXPECT_EQ(undo_actions(*back)[0].kind, plan::UndoAction::Kind::kill_cgroup);
   EXPECT_EQ(undo_actions(*back)[1].kind, plan::UndoAction::Kind::remove_cgroup);
