@@ -23,6 +23,8 @@ struct IdRange {
 
 struct CgroupFacts {
   std::string mount;  // where cgroup2 is mounted; empty: nowhere
+  std::vector<std::string>
+      options;  // of that file system: "nsdelegate"; only asked for where they are needed
   std::string own;  // the caller's cgroup, as a path below that mount: "/" or "/user.slice/..."
   std::vector<std::string> controllers;  // cgroup.controllers where our cgroups would be made
   std::map<std::string, std::string> v1;  // controller -> mount point of its v1 hierarchy

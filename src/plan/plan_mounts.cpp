@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "plan/builder.h"
 #include "plan/mount_options.h"
@@ -66,6 +67,23 @@ std::optional<std::string> label_of(const Builder& b, const std::string& type, c
   return b.os.mountLabel;
 }
 
+// What is set for the whole tree at once, whoever mounts it (cgroup-v2.rst, "Mounting").
+bool is_cgroup2_option(std::string_view word) {
+  return word == "nsdelegate" || word == "favordynmods" || word.starts_with("memory_") ||
+         word.starts_with("pids_");
+}
+
+// Those that were asked for; words of v1 hierarchies ("name=systemd", a controller's name) mean nothing here. A mount
+// in the host's cgroup namespace sets them anew on the host too, so it repeats what is set there.
+Strings cgroup2_options(const Builder& b, const Strings& asked) {
+  Strings options;
+  std::ranges::copy_if(asked, std::back_inserter(options), is_cgroup2_option);
+  if (b.name_space("cgroup").is_new()) return options;
+  for (const std::string& word : b.facts.cgroup.options)
+    if (is_cgroup2_option(word) && std::ranges::find(options, word) == options.end()) options.push_back(word);
+  return options;
+}
+
 void plan_new_fs(Builder& b, const Wanted& wanted, MountPlan& mounts) {
   const auto& [mount, field, target, options] = wanted;
   const auto id = "mount:" + target;
@@ -105,10 +123,7 @@ void plan_new_fs(Builder& b, const Wanted& wanted, MountPlan& mounts) {
     fs.type = "cgroup2";
     fs.source = "cgroup";
     fs.fallback = "bind";
-    // Options of v1 hierarchies mean nothing here ("none", "name=systemd", a controller's name).
-    fs.options.clear();
-    for (const auto& word : options.data)
-      if (word == "nsdelegate" || word.starts_with("memory_")) fs.options.push_back(word);
+    fs.options = cgroup2_options(b, options.data);
   } else if (owner && b.name_space("user").joined()) {
     fs.fallback = "bind";
   }

@@ -94,6 +94,13 @@ Diagnosis about_sysctl(const plan::WriteSysctl& step, int code) {
   return {};
 }
 
+std::string source_of(const plan::Plan& plan, const std::string& slot) {
+  for (const plan::Step& step : plan.steps)
+    if (const auto* open = std::get_if<plan::OpenTree>(&step.action); open != nullptr && open->slot == slot)
+      return open->path;
+  return {};
+}
+
 Diagnosis by_action(const plan::Plan& plan, const StepFailure& failure, const plan::HostFacts& facts,
                     const Circumstances& around) {
   const plan::Action& action = plan.steps[failure.step].action;
@@ -104,6 +111,8 @@ Diagnosis by_action(const plan::Plan& plan, const StepFailure& failure, const pl
   if (const auto* join = std::get_if<plan::JoinNamespace>(&action)) return about(*join, code);
   if (const auto* user = std::get_if<plan::SetUser>(&action)) return about(*user, code, plan);
   if (const auto* open = std::get_if<plan::OpenTree>(&action)) return about_source(open->path, error);
+  if (const auto* mapped = std::get_if<plan::IdmapTree>(&action))
+    return about(*mapped, source_of(plan, mapped->slot), code, facts, around);
   if (const auto* root = std::get_if<plan::BindRoot>(&action)) {
     if (code == ENOTDIR)
       return {root->path + " is a file, and a root file system is a directory", "correct root.path"};

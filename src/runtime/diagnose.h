@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "plan/facts.h"
 #include "plan/plan.h"
@@ -19,6 +20,7 @@ struct Circumstances {
   bool filtered = false;  // this process is under a seccomp filter (proc_pid_status(5))
   bool chrooted = false;  // its root is not the root of its mount namespace, as far as seen
   bool may_map_root = true;  // CAP_SETFCAP is held: user_namespaces(7), Linux 5.12
+  std::vector<plan::HostMount> mounts;  // all of them, of which the facts may hold none
 };
 [[nodiscard]] Circumstances look_around(const plan::HostFacts& facts);
 

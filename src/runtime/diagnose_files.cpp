@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/diagnose_parts.h"
+#include "sys/files.h"
 
 namespace cloche::runtime {
 namespace {
@@ -113,7 +114,57 @@ Diagnosis full(const plan::Plan& plan, const plan::Step* under, const std::strin
   return {};
 }
 
+struct IdmapSupport {
+  std::string_view type;
+  plan::KernelVersion since;
+};
+// mount_setattr(2), "ID-mapped mounts"; {0, 0}: older than what is supported (5.15).
+constexpr IdmapSupport kIdmapSupport[] = {{"ext4", {}},      {"xfs", {}},        {"vfat", {}},
+                                          {"msdos", {}},     {"btrfs", {}},      {"ntfs3", {}},
+                                          {"f2fs", {5, 18}}, {"erofs", {5, 19}}, {"squashfs", {6, 2}},
+                                          {"tmpfs", {6, 3}}, {"ceph", {6, 7}},   {"hugetlbfs", {6, 9}}};
+
+const IdmapSupport* idmap_support(std::string_view type) {
+  const auto* found = std::ranges::find(kIdmapSupport, type, &IdmapSupport::type);
+  return found == std::end(kIdmapSupport) ? nullptr : found;
+}
+
+// The mount that `path` is on, of several on one place the last.
+const plan::HostMount* mount_of(const std::vector<plan::HostMount>& mounts, std::string_view path) {
+  const plan::HostMount* holds = nullptr;
+  for (const plan::HostMount& mount : mounts)
+    if ((mount.target == "/" || is_below(path, mount.target)) &&
+        (holds == nullptr || mount.target.size() >= holds->target.size()))
+      holds = &mount;
+  return holds;
+}
+
 }  // namespace
+
+Diagnosis about(const plan::IdmapTree& step, const std::string& source, int code,
+                const plan::HostFacts& facts, const Circumstances& around) {
+  if (code != EINVAL) return {};
+  const std::string path = sys::real_path(source).value_or(source);
+  const auto refused = [&](const plan::HostMount& mount) {
+    const IdmapSupport* support = idmap_support(mount.type);
+    return support == nullptr || facts.kernel < support->since;
+  };
+  const plan::HostMount* blamed = mount_of(around.mounts, path);
+  if (blamed != nullptr && !refused(*blamed)) blamed = nullptr;
+  if (step.recursive && blamed == nullptr)
+    for (const plan::HostMount& mount : around.mounts)
+      if (is_below(mount.target, path) && refused(mount)) blamed = &mount;
+  if (blamed == nullptr) return {};
+  const IdmapSupport* support = idmap_support(blamed->type);
+  return {fmt::format("this kernel ({}.{}) makes no id-mapped mount of the file system {}, which {} is on",
+                      facts.kernel.major, facts.kernel.minor, blamed->type,
+                      is_below(path, blamed->target) || blamed->target == "/" ? source : blamed->target),
+          fmt::format("{}name a directory on another file system (ext4, xfs, btrfs), or give its files the "
+                      "container's ids (chown)",
+                      support == nullptr ? ""
+                                         : fmt::format("use Linux {}.{} or newer, or ", support->since.major,
+                                                       support->since.minor))};
+}
 
 Diagnosis about(const plan::MountFs& step, const sys::Error& error, const plan::HostFacts& facts) {
   const int code = error.code;

@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "runtime/diagnose_parts.h"
+#include "runtime/facts.h"
 #include "sys/call.h"
 #include "sys/files.h"
 
@@ -109,6 +110,7 @@ Circumstances look_around(const plan::HostFacts& facts) {
   around.filtered = status.find("\nSeccomp:\t2") != std::string::npos;
   around.chrooted = in_chroot(facts);
   around.may_map_root = holds(kSetFileCapabilities);
+  around.mounts = parse_mountinfo(sys::read_file(AT_FDCWD, "/proc/self/mountinfo").value_or("")).mounts;
   return around;
 }
 

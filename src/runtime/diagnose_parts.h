@@ -16,6 +16,9 @@ namespace cloche::runtime {
 // diagnose_files.cpp
 [[nodiscard]] plan::Diagnosis about(const plan::MountFs& step, const sys::Error& error,
                                     const plan::HostFacts& facts);
+// `source` is what the tree shows.
+[[nodiscard]] plan::Diagnosis about(const plan::IdmapTree& step, const std::string& source, int code,
+                                    const plan::HostFacts& facts, const Circumstances& around);
 // A step that opens `source` of the host.
 [[nodiscard]] plan::Diagnosis about_source(const std::string& source, const sys::Error& error);
 // A step that needs `target` made in the new root: which mount of the plan stands in its way.

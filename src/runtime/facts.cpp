@@ -107,7 +107,10 @@ sys::Result<> gather_cgroup(plan::HostFacts& facts, bool controllers, const Moun
     table = &read_here;
   }
   if (cgroup.mount.empty() && table != nullptr) cgroup.mount = table->cgroup2;
-  if (table != nullptr) cgroup.v1 = table->v1;
+  if (table != nullptr) {
+    cgroup.v1 = table->v1;
+    cgroup.options = table->cgroup2_options;
+  }
   cgroup.parent = "/";
   if (cgroup.mount.empty()) return {};
   if (!facts.privileged || controllers) {
@@ -174,6 +177,16 @@ uint32_t usable_cpus() {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&set)) : 1;
 }
 
+// A cgroup2 that is mounted in the host's own cgroup namespace: it repeats the options of the host's.
+bool mounts_hosts_cgroup2(const spec::Spec& spec) {
+  const bool apart = spec.linux_ && std::ranges::any_of(spec.linux_->namespaces, [](const auto& entry) {
+                       return entry.type == "cgroup" && entry.path.empty();
+                     });
+  return !apart && std::ranges::any_of(spec.mounts, [](const auto& mount) {
+    return mount.type == "cgroup" || mount.type == "cgroup2";
+  });
+}
+
 }  // namespace
 
 FactsWanted wanted_for(const spec::Spec& spec, bool host_image) {
@@ -190,6 +203,7 @@ FactsWanted wanted_for(const spec::Spec& spec, bool host_image) {
     wanted.modules = !spec.process->apparmorProfile.empty() || !spec.process->selinuxLabel.empty();
   if (spec.linux_ && !spec.linux_->mountLabel.empty()) wanted.modules = true;
   wanted.resctrl = spec.linux_ && spec.linux_->intelRdt;
+  wanted.cgroup_options = mounts_hosts_cgroup2(spec);
   return wanted;
 }
 
@@ -220,7 +234,8 @@ sys::Result<plan::HostFacts> gather_facts(const FactsWanted& wanted) {
   }
 
   MountTable table;
-  if (wanted.mounts || wanted.resctrl) {
+  const bool reads_table = wanted.mounts || wanted.resctrl || wanted.cgroup_options;
+  if (reads_table) {
     CLOCHE_TRY_ASSIGN(text, read_table("/proc/self/mountinfo"));
     table = parse_mountinfo(text);
     facts.resctrl = table.resctrl;
@@ -229,7 +244,7 @@ sys::Result<plan::HostFacts> gather_facts(const FactsWanted& wanted) {
     CLOCHE_TRY_ASSIGN(entries, read_root());
     facts.root_entries = std::move(entries);
   }
-  CLOCHE_TRY(gather_cgroup(facts, wanted.controllers, wanted.mounts || wanted.resctrl ? &table : nullptr));
+  CLOCHE_TRY(gather_cgroup(facts, wanted.controllers, reads_table ? &table : nullptr));
   if (wanted.mounts) facts.mounts = std::move(table.mounts);
   if (wanted.modules) {
     facts.apparmor = read_or_empty("/sys/module/apparmor/parameters/enabled").starts_with('Y');

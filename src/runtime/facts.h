@@ -20,10 +20,10 @@ struct FactsWanted {
   bool modules = false;  // AppArmor, SELinux
   bool mounts = false;  // the host's mounts and the entries of its root: for the image "host"
   bool resctrl = false;  // where a resctrl file system is mounted
-
+  bool cgroup_options = false;  // the cgroup2 file system's: for a mount of it in the host's cgroup namespace
   bool systemd = false;  // the manager that starts scopes: root's or the caller's own. None is an error
 
-  static FactsWanted everything() { return {true, true, true, true, true, false}; }
+  static FactsWanted everything() { return {true, true, true, true, true, true, false}; }
 };
 // What planning this request will look at.
 [[nodiscard]] FactsWanted wanted_for(const spec::Spec& spec, bool host_image);
@@ -70,6 +70,7 @@ struct MountLine {
 struct MountTable {
   std::vector<plan::HostMount> mounts;
   std::string cgroup2;  // the first cgroup2 mount
+  std::vector<std::string> cgroup2_options;  // of its file system: "rw", "nsdelegate"
   std::string resctrl;  // the first resctrl mount
   std::map<std::string, std::string> v1;  // controller, by its v2 name -> mount point
 };

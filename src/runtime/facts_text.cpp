@@ -155,7 +155,10 @@ std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
 MountTable parse_mountinfo(std::string_view text) {
   MountTable table;
   for (MountLine& line : parse_mount_lines(text)) {
-    if (line.type == "cgroup2" && table.cgroup2.empty()) table.cgroup2 = line.target;
+    if (line.type == "cgroup2" && table.cgroup2.empty()) {
+      table.cgroup2 = line.target;
+      each_part(line.options, ',', [&](std::string_view word) { table.cgroup2_options.emplace_back(word); });
+    }
     if (line.type == "resctrl" && table.resctrl.empty()) table.resctrl = line.target;
     if (line.type == "cgroup" && !line.options.empty()) add_v1(table, line.options, line.target);
     table.mounts.push_back({std::move(line.target), std::move(line.type)});

@@ -120,7 +120,7 @@ TEST_F(NetDevices, ANameThatIsTaken) {
   CLOCHE_NEEDS(needs::program("ip"));
   make_device();
   make_other();
-  ASSERT_TRUE(inside_other("ip link add taken type bridge").ok());
+  ASSERT_TRUE(inside_other("ip link add taken type veth").ok());
   auto box = moving("taken", {"true"});
   join(box, other());
   const Outcome outcome = run(box);

@@ -84,6 +84,7 @@ TEST_F(RuntimeFields, EverySetOfCapabilities) {
 // The mount shows ids of the source, `containerID`, as `hostID`.
 TEST_F(RuntimeFields, AMountWithIdsOfItsOwn) {
   CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(shell("stat -fc %T " + scratch()).out == "tmpfs\n" ? needs::kernel(6, 3) : needs::Missing());
   const std::string source = scratch() + "/source";
   std::filesystem::create_directory(source);
   std::ofstream(source + "/file") << "x";

@@ -19,6 +19,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 namespace cloche::test {
@@ -30,11 +32,28 @@ namespace {
   _exit(254);
 }
 
+// A mount in the host's cgroup namespace sets these anew for the whole tree: what is set stays.
+std::string cgroup2_options() {
+  std::ifstream file("/proc/self/mounts");
+  std::string kept;
+  for (std::string device, path, type, options, rest;
+       file >> device >> path >> type >> options && std::getline(file, rest);) {
+    if (type != "cgroup2") continue;
+    std::istringstream words(options);
+    for (std::string word; std::getline(words, word, ',');)
+      if (word == "nsdelegate" || word.starts_with("memory_") || word.starts_with("pids_"))
+        kept += (kept.empty() ? "" : ",") + word;
+    break;
+  }
+  return kept;
+}
+
 void enter_pure_cgroup2() {
+  const std::string options = cgroup2_options();
   if (unshare(CLONE_NEWNS) != 0) child_failed("unshare(CLONE_NEWNS)");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) child_failed("make / private");
   if (umount2("/sys/fs/cgroup", MNT_DETACH) != 0) child_failed("umount2(/sys/fs/cgroup)");
-  if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) child_failed("mount cgroup2");
+  if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, options.c_str()) != 0) child_failed("mount cgroup2");
 }
 
 // The C library refuses the two signals that it uses itself (32, 33).

@@ -113,6 +113,28 @@ TEST(Diagnose, ProcIsCovered) {
   EXPECT_THAT(of(proc, ENODEV).cause, HasSubstr("no proc file system"));
 }
 
+TEST(Diagnose, AFileSystemWithoutIdMappedMounts) {
+  plan::Plan plan;
+  plan.steps = {step(plan::OpenTree{"/nowhere/data", "s", true, false}),
+                step(plan::IdmapTree{.slot = "s", .recursive = false, .uids = {}, .gids = {}})};
+  plan::HostFacts facts;
+  facts.kernel = {6, 1};
+  Circumstances around;
+  around.mounts = {{"/", "ext4"}, {"/nowhere", "tmpfs"}, {"/nowhere/data/below", "9p"}, {"/nowheres", "xfs"}};
+  const auto said = [&](int code) {
+    return diagnose(plan, {.step = 1, .error = {.code = code, .call = {}, .context = {}}}, facts, around);
+  };
+  EXPECT_THAT(said(EINVAL).cause, HasSubstr("(6.1) makes no id-mapped mount of the file system tmpfs, which "
+                                            "/nowhere/data is on"));
+  EXPECT_THAT(said(EINVAL).remedy, HasSubstr("use Linux 6.3 or newer, or name a directory on another"));
+  EXPECT_THAT(said(EPERM).cause, IsEmpty());
+  facts.kernel = {6, 3};
+  EXPECT_THAT(said(EINVAL).cause, IsEmpty()) << "it is not the file system";
+  std::get<plan::IdmapTree>(plan.steps[1].action).recursive = true;
+  EXPECT_THAT(said(EINVAL).cause, HasSubstr("9p, which /nowhere/data/below is on"));
+  EXPECT_THAT(said(EINVAL).remedy, Not(HasSubstr("Linux")));
+}
+
 TEST(Diagnose, ATargetIsHeldAgainstTheMountAboveIt) {
   const auto bind = [](const char* source, const char* target) {
     return step(plan::BindMount{.source = source,

@@ -82,12 +82,13 @@ TEST(Facts, MountTableOfAHybridHost) {
       "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:5 - cgroup cgroup rw,cpu,cpuacct\n"
       "38 31 0:35 / /sys/fs/cgroup/blkio rw,relatime - cgroup cgroup rw,blkio\n"
       "40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd\n"
-      "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
+      "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
       "50 27 8:1 / /mnt/two\\040words\\134 rw - ext4 /dev/sda1 rw\n"
       "51 27 8:1 / /half\n"
       "not a mount at all\n");
   EXPECT_EQ(table.mounts.size(), 7U);
   EXPECT_EQ(table.cgroup2, "/sys/fs/cgroup/unified");
+  EXPECT_EQ(table.cgroup2_options, (std::vector<std::string>{"rw", "nsdelegate"}));
   EXPECT_EQ(table.v1.at("cpu"), "/sys/fs/cgroup/cpu,cpuacct");
   EXPECT_EQ(table.v1.at("io"), "/sys/fs/cgroup/blkio");
   EXPECT_EQ(table.v1.count("rw"), 0U);

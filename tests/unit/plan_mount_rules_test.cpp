@@ -40,6 +40,23 @@ TEST(PlanCopyUp, IsForATmpfsAlone) {
   }
 }
 
+// What one mount of it sets is the whole tree's: cgroup-v2.rst, "Mounting".
+TEST(PlanCgroupMount, TakesNothingFromTheHostsTree) {
+  auto request = basic();
+  request.spec.mounts = {
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "memory_localevents", "name=x"}, {}, {}}};
+  auto host = test::root_host();
+  host.cgroup.options = {"rw", "seclabel", "nsdelegate", "memory_recursiveprot"};
+  const auto options = [&] {
+    const auto plan = make_plan(request, host);
+    return plan ? find<MountFs>(*plan, "mount:/sys/fs/cgroup")->options : Strings{"refused"};
+  };
+  std::erase_if(os(request).namespaces, [](const auto& entry) { return entry.type == "cgroup"; });
+  EXPECT_EQ(options(), (Strings{"memory_localevents", "nsdelegate", "memory_recursiveprot"}));
+  os(request).namespaces.push_back({.type = "cgroup", .path = {}});
+  EXPECT_EQ(options(), Strings{"memory_localevents"}) << "in a namespace of its own it sets none";
+}
+
 TEST(PlanMountLabel, GoesToWhatIsMadeForTheContainer) {
   const std::string label = "system_u:object_r:container_file_t:s0:c1,c2";
   auto request = basic();

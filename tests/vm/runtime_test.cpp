@@ -98,6 +98,40 @@ TEST_F(VmRuntime, ExecEntersTheCgroupOfAContainerWithACgroupNamespace) {
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
 
+// One mount in the host's cgroup namespace sets the options of the whole tree.
+TEST_F(VmRuntime, TheOptionsOfTheHostsCgroupTreeStay) {
+  const std::string set = "grep -c '^cgroup2 .*nsdelegate,memory_recursiveprot' /proc/mounts";
+  ASSERT_EQ(shell(set).out, "1\n");
+  auto box = limited({"busybox", "grep", "-c", " /sys/fs/cgroup cgroup2 .*nsdelegate", "/proc/mounts"});
+  std::erase_if(box.config.linux_->namespaces, [](const auto& entry) { return entry.type == "cgroup"; });
+  const Outcome outcome = run_to_end(box);
+  EXPECT_EQ(outcome.out, "1\n") << outcome.describe();
+  EXPECT_EQ(shell(set).out, "1\n");
+}
+
+// The directories of tests are on a tmpfs here, of which Linux makes id-mapped mounts from 6.3 on.
+TEST_F(VmRuntime, AnIdMappedMountOfADisk) {
+  CLOCHE_NEEDS(needs::disks());
+  CLOCHE_NEEDS(needs::program("mkfs.ext4"));
+  const std::string source = scratch() + "/disk";
+  const Outcome made = shell("set -e; disk=${CLOCHE_VM_DISKS%% *}; mkfs.ext4 -q -F $disk; mkdir " + source +
+                             "; mount -t ext4 $disk " + source + "; touch " + source + "/file; chown 10:20 " +
+                             source + " " + source + "/file");
+  ASSERT_TRUE(made.ok()) << made.describe();
+  auto box = bundle({"sh", "-c", "busybox stat -c %u:%g /mapped/file && touch /mapped/new"});
+  box.config.process->user = {.uid = 1010, .gid = 1020};
+  box.config.mounts.push_back({.destination = "/mapped",
+                               .type = "bind",
+                               .source = source,
+                               .options = {"rbind"},
+                               .uidMappings = {{.containerID = 10, .hostID = 1010, .size = 1}},
+                               .gidMappings = {{.containerID = 20, .hostID = 1020, .size = 1}}});
+  const Outcome outcome = run_to_end(box);
+  EXPECT_EQ(outcome.out, "1010:1020\n") << outcome.describe();
+  EXPECT_EQ(shell("stat -c %u:%g " + source + "/new").out, "10:20\n");
+  EXPECT_TRUE(shell("umount " + source).ok());
+}
+
 TEST_F(VmRuntime, PidsLimit) {
   CLOCHE_NEEDS(needs::cgroup2_controller("pids"));
   auto box = limited({"sh", "-c", "while :; do sleep 1000 & done"});
