@@ -56,11 +56,12 @@ TEST_F(HostFailure, RootOfAContainerWithoutSetfcap) {
           "--cap-add SETFCAP"});
 }
 
-// Every proc in sight: one that is whole, if only below another, would do for the kernel.
 TEST_F(HostFailure, ProcIsCoveredInPart) {
   CLOCHE_NEEDS(needs::test_user());
-  const Outcome outcome = user_shell(
-      fmt::format("exec unshare -Urm sh -c 'mount -t tmpfs none /proc/sys; {} run host -- true'", cloche()));
+  const Outcome outcome =
+      user_shell(fmt::format("exec unshare -Urmpf sh -c 'mount -t proc proc /proc; mount -t tmpfs none "
+                             "/proc/sys; {} run host -- true'",
+                             cloche()));
   expect(outcome,
          {125, "/proc/sys is mounted over", "mount:/proc", "fsmount(proc", "-EPERM", "umount /proc/sys"});
 }

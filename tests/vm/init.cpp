@@ -99,6 +99,9 @@ void make_root(const std::string& root, const std::string& share) {
 }
 
 void enter_root(const std::string& root) {
+  // It would stay in the mount namespace, and the kernel takes a proc that nothing covers, wherever it is, as leave to
+  // give user namespaces one of their own.
+  if (umount2("/proc", 0) != 0) fail("unmount /proc");
   if (chdir(root.c_str()) != 0 || mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || chroot(".") != 0)
     fail("enter " + root);
   // What systemd does at boot: programs are to see the propagation of an ordinary machine.
