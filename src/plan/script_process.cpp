@@ -191,6 +191,8 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show + " && exec \"$@\"")));
   line(fmt::format("  {} {} {}{} >{} 2>&1", shell_word(a.root), shell_word(a.program), shell_words(args),
                    streams, shell_word(a.work + "/restore.log")));
+  line(fmt::format("rm -r -- {0} && rmdir -- {1}", shell_word(a.place),
+                   shell_word(a.place.substr(0, a.place.rfind('/')))));
 }
 
 void ScriptWriter::emit(const MoveNetDevice& a) {

@@ -462,7 +462,7 @@ struct MountPoint {
 BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // `criu restore`, in place of the clone and all that a new process does: processes, namespaces and mounts come back as
 // the images of a checkpoint hold them. criu sees `root` as a mount in a mount namespace of its own, in which missing
-// mount points are made first. `place` is a directory for this one call: criu writes the first process's pid into `pid`
+// mount points are made first. `place` is the container's directory for it: criu writes the first process's pid into `pid`
 // there, sees the cgroup2 mount `cgroups` at `cgroups/unified` (a mount that it made itself would take that file
 // system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
 // line, of which `args` is what the other fields do not say.

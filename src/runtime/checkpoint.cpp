@@ -87,7 +87,8 @@ class Dump {
         pid_(container.init ? container.init->pid : 0) {}
 
   sys::Result<> prepare();
-  sys::Result<> run();
+  sys::Result<CriuPlace> take_place();
+  sys::Result<> run(const CriuPlace& place);
 
  private:
   sys::Result<> gather();
@@ -254,18 +255,22 @@ sys::Result<> Dump::prepare() {
   return {};
 }
 
-sys::Result<> Dump::run() {
+// From here on no other checkpoint of the container begins, also without its lock.
+sys::Result<CriuPlace> Dump::take_place() {
   CLOCHE_TRY_ASSIGN(place, CriuPlace::make(place_));
   if (!command_.cgroups.empty()) add({"--cgroup-yard", place.cgroups()});
   // criu writes its own only at the end of a dump: one that fails must not look whole by another's.
   (void)sys::remove_at(AT_FDCWD, images_ + "/" + kInventory);
   const std::string streams = images_ + "/" + kStreams;
   (void)sys::remove_at(AT_FDCWD, streams);
-  if (options_.pre_dump) return run_criu(command_, place);
   // Before criu: with lazy pages the images are read while it still runs.
-  CLOCHE_TRY(sys::create_file(AT_FDCWD, streams, streams_to_json(streams_), 0600));
+  if (!options_.pre_dump) CLOCHE_TRY(sys::create_file(AT_FDCWD, streams, streams_to_json(streams_), 0600));
+  return place;
+}
+
+sys::Result<> Dump::run(const CriuPlace& place) {
   auto dumped = run_criu(command_, place);
-  if (!dumped) (void)sys::remove_at(AT_FDCWD, streams);
+  if (!dumped && !options_.pre_dump) (void)sys::remove_at(AT_FDCWD, images_ + "/" + kStreams);
   return dumped;
 }
 
@@ -279,9 +284,10 @@ sys::Result<> checkpoint(const StateRoot& root, const CheckpointOptions& options
   CLOCHE_TRY_ASSIGN(container, load(*std::move(directory)));
   Dump dump(options, container, root.criu_place(options.id));
   CLOCHE_TRY(dump.prepare());
+  CLOCHE_TRY_ASSIGN(place, dump.take_place());
   // The memory is fetched for as long as that takes: a `delete` in between is not made to wait.
   if (options.flags.lazy_pages) lock->reset();
-  CLOCHE_TRY(dump.run());
+  CLOCHE_TRY(dump.run(place));
   if (options.leave_running || options.pre_dump) return {};
   if (options.flags.lazy_pages) lock = container.directory.lock();
   if (!lock && lock.error().code == ENOENT) return {};  // deleted meanwhile

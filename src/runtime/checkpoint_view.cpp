@@ -38,8 +38,8 @@ std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
   std::vector<std::string> external;
   for (const MountLine& mount : inside) {
     if (mount.target == "/" || mount.type == "cgroup2") continue;
-    // A terminal on a file, as on /dev/console: the file system comes back without it.
-    if (mount.type == "devpts" && mount.root != "/") {
+    // The container's terminal: the file system comes back without it.
+    if (mount.type == "devpts" && mount.root != "/" && mount.target == "/dev/console") {
       external.push_back(mount.target);
       continue;
     }

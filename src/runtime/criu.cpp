@@ -44,8 +44,8 @@ sys::Result<> show_cgroups(const std::string& cgroups, const CriuPlace& place) {
   return sys::attach_mount(tree, AT_FDCWD, place.cgroups() + "/unified");
 }
 
-// The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is not
-// in the new mount namespace.
+// The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is
+// not in the new mount namespace.
 sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
   return sys::attach_mount(tree, AT_FDCWD, place.console());
@@ -211,29 +211,46 @@ std::string shown(const CriuCommand& command) {
   return out;
 }
 
-sys::Result<CriuPlace> CriuPlace::make(std::string path) {
-  CLOCHE_TRY(remove(path));
-  CLOCHE_TRY(sys::make_directories(path + "/cgroups/unified", 0700));
-  CriuPlace place(std::move(path));
-  CLOCHE_TRY(sys::create_file(AT_FDCWD, place.console(), "", 0600));
-  return place;
-}
+namespace {
 
-sys::Result<> CriuPlace::remove(const std::string& path) {
-  constexpr std::pair<const char*, int> kParts[] = {{"/pid", 0},
-                                                    {"/console", 0},
-                                                    {"/cgroups/unified", AT_REMOVEDIR},
-                                                    {"/cgroups", AT_REMOVEDIR},
-                                                    {"", AT_REMOVEDIR}};
+sys::Result<> remove_parts(const std::string& place) {
+  constexpr std::pair<const char*, int> kParts[] = {
+      {"/pid", 0}, {"/console", 0}, {"/cgroups/unified", AT_REMOVEDIR}, {"/cgroups", AT_REMOVEDIR}};
   for (const auto& [part, flags] : kParts)
-    if (auto removed = sys::remove_at(AT_FDCWD, path + part, flags);
+    if (auto removed = sys::remove_at(AT_FDCWD, place + part, flags);
         !removed && removed.error().code != ENOENT)
       return removed;
   return {};
 }
 
+}  // namespace
+
+sys::Result<CriuPlace> CriuPlace::make(std::string path) {
+  auto made = sys::make_directory(AT_FDCWD, path, 0700);
+  if (!made && made.error().code != EEXIST) return std::unexpected(std::move(made).error());
+  CLOCHE_TRY_ASSIGN(held, sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  CLOCHE_TRY_ASSIGN(locked, sys::lock_file(held, false));
+  CLOCHE_TRY_ASSIGN(there, sys::leads_to(path, held));
+  if (!locked || !there)
+    return sys::fail_because("another checkpoint or restore of this container is under way");
+  CLOCHE_TRY(remove_parts(path));
+  CriuPlace place(std::move(path), std::move(held));
+  CLOCHE_TRY(sys::make_directories(place.cgroups() + "/unified", 0700));
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, place.console(), "", 0600));
+  return place;
+}
+
+sys::Result<> CriuPlace::remove(const std::string& path) {
+  CLOCHE_TRY(remove_parts(path));
+  auto removed = sys::remove_at(AT_FDCWD, path, AT_REMOVEDIR);
+  if (!removed && removed.error().code == ENOENT) return {};
+  return removed;
+}
+
+// The container may have been deleted meanwhile, and another one of its name have a place there.
 CriuPlace::~CriuPlace() {
-  if (!path_.empty()) (void)remove(path_);
+  if (path_.empty()) return;
+  if (const auto there = sys::leads_to(path_, held_); there && *there) (void)remove(path_);
 }
 
 sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place) {

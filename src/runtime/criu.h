@@ -17,13 +17,16 @@ namespace cloche::runtime {
 // $PATH.
 sys::Result<std::string> find_criu(const std::string& wanted);
 
-// The directory of one call, in which criu's mount namespace has mounts: made, and taken away with all that is in it.
+// The directory of a container's, in which criu's mount namespace has mounts: made, held, and taken away with all that
+// is in it. Where it is to be there must be a directory.
 class CriuPlace {
  public:
+  // An error where another call for the same container holds it; what a call that was killed has left is taken over.
   static sys::Result<CriuPlace> make(std::string path);
-  // What a call that was killed has left. Nothing there is fine.
+  // Nothing there is fine.
   static sys::Result<> remove(const std::string& path);
-  CriuPlace(CriuPlace&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  CriuPlace(CriuPlace&& other) noexcept
+      : path_(std::exchange(other.path_, {})), held_(std::move(other.held_)) {}
   CriuPlace& operator=(CriuPlace&&) = delete;
   CriuPlace(const CriuPlace&) = delete;
   CriuPlace& operator=(const CriuPlace&) = delete;
@@ -34,8 +37,9 @@ class CriuPlace {
   [[nodiscard]] std::string pid() const { return path_ + "/pid"; }
 
  private:
-  explicit CriuPlace(std::string path) : path_(std::move(path)) {}
+  CriuPlace(std::string path, sys::Fd held) : path_(std::move(path)), held_(std::move(held)) {}
   std::string path_;
+  sys::Fd held_;  // the directory, locked by flock(2)
 };
 
 struct CriuCommand {

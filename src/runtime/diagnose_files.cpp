@@ -119,10 +119,10 @@ struct IdmapSupport {
   plan::KernelVersion since;
 };
 // mount_setattr(2), "ID-mapped mounts"; {0, 0}: older than what is supported (5.15).
-constexpr IdmapSupport kIdmapSupport[] = {{"ext4", {}},      {"xfs", {}},        {"vfat", {}},
-                                          {"msdos", {}},     {"btrfs", {}},      {"ntfs3", {}},
-                                          {"f2fs", {5, 18}}, {"erofs", {5, 19}}, {"squashfs", {6, 2}},
-                                          {"tmpfs", {6, 3}}, {"ceph", {6, 7}},   {"hugetlbfs", {6, 9}}};
+constexpr IdmapSupport kIdmapSupport[] = {
+    {"ext4", {}},     {"xfs", {}},           {"vfat", {}},       {"msdos", {}},        {"btrfs", {}},
+    {"ntfs3", {}},    {"f2fs", {5, 18}},     {"erofs", {5, 19}}, {"squashfs", {6, 2}}, {"tmpfs", {6, 3}},
+    {"ceph", {6, 7}}, {"hugetlbfs", {6, 9}}, {"fuse", {6, 12}}};
 
 const IdmapSupport* idmap_support(std::string_view type) {
   const auto* found = std::ranges::find(kIdmapSupport, type, &IdmapSupport::type);

@@ -28,8 +28,8 @@ sys::Failure unfit(Status status) {
   return sys::fail_because(why);
 }
 
-// `name` is the stage's key. Most configurations have no hooks of it, and need not be parsed to see that: a key is spelt
-// as it is, unless something in the text is escaped (RFC 8259, section 7).
+// `name` is the stage's key. Most configurations have no hooks of it, and need not be parsed to see that: a key is
+// spelt as it is, unless something in the text is escaped (RFC 8259, section 7).
 sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container, std::string_view name,
                                               std::vector<spec::Hook> spec::Hooks::* stage) {
   CLOCHE_TRY_ASSIGN(text, container.directory.read_config());
@@ -165,8 +165,8 @@ sys::Result<> start(const StateRoot& root, const std::string& id, Report& report
   CLOCHE_TRY_ASSIGN(agent, connect_to_agent(container));
   CLOCHE_TRY_ASSIGN(waiting, call_waiting(container));
   auto told = waiting.start(agent);
-  // EPIPE: it has ended meanwhile. What it said before that can still be read.
-  if (!told && told.error().code != EPIPE) return told;
+  // It has ended meanwhile, also before it took the connection up. What it said before that can still be read.
+  if (!told && told.error().code != EPIPE && told.error().code != ECONNRESET) return told;
   CLOCHE_TRY_ASSIGN(answer, waiting.receive());
   auto forgotten = container.directory.forget_start();
   if (answer.failure) return std::unexpected(to_error(*answer.failure));

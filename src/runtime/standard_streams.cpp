@@ -16,6 +16,8 @@ StreamName name_of_stream(const std::string& process, int number, const std::vec
     return fmt::format("/proc/{}/{}/{}", process, directory, number);
   };
   const auto link = sys::read_link(AT_FDCWD, file("fd"));
+  // What has no place in a file system needs no further look.
+  if (link && (link->starts_with("pipe:[") || link->starts_with("socket:["))) return {*link, *link};
   const auto info = sys::read_file(AT_FDCWD, file("fdinfo"));
   const auto st = sys::stat_at(AT_FDCWD, file("fd"));
   if (!link || !info || !st) return {};

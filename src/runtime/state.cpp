@@ -208,10 +208,10 @@ sys::Result<sys::Fd> ContainerDirectory::lock(int patience) const {
 }
 
 sys::Result<> ContainerDirectory::remove() const {
+  CLOCHE_TRY(CriuPlace::remove(path() + "/criu"));
   for (const char* file : {kMade, kStart, kInit, kConfig, kUnfinished, kState})
     if (auto removed = sys::remove_at(directory_.get(), file); !removed && removed.error().code != ENOENT)
       return sys::wrap(std::move(removed).error(), path());
-  CLOCHE_TRY(CriuPlace::remove(path() + "/criu"));
   auto removed = sys::remove_at(AT_FDCWD, path(), AT_REMOVEDIR);
   if (!removed && removed.error().code == ENOENT) return {};
   return removed;

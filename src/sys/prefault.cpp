@@ -11,8 +11,9 @@
 
 #include "sys/call.h"
 
-// Marks in the program: it begins with its read-only data. In the text, the linker puts the functions of a start between the first and the last one, those of the
-// container's side behind the middle one (cmake/startup.order). Where it was not given the list, they are anywhere.
+// Marks in the program, which begins with its read-only data. In the text, the linker puts the functions of a start
+// between the first and the last one, those of the container's side behind the middle one (cmake/startup.order). Where
+// it was not given the list, they are anywhere.
 extern "C" {
 extern const char __executable_start[];
 extern void _start();
@@ -27,7 +28,7 @@ namespace {
 
 constexpr size_t kPage = 4096;  // a larger one is populated as well
 constexpr size_t kMostText = 2 << 20;
-constexpr size_t kConstants = 384 << 10;  // behind them are the tables for exceptions, of which there are none
+constexpr size_t kConstants = 384 << 10;  // most of them, and some tables for exceptions
 constexpr size_t kHeap = 120 << 10;  // below what malloc takes from mmap(2)
 constexpr size_t kStack = 40 << 10;
 

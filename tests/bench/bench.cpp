@@ -207,7 +207,10 @@ int run_benchmark(int argc, char** argv) {
       "--add", options.added,
       "NAME=COMMAND: one more candidate in the group run; {floor}, {rootfs}, {bundle}, {id} and {state} are "
       "replaced");
-  app.add_option("--peer", options.peers, "NAME=PROGRAM: one more OCI runtime in all groups");
+  app.add_option("--peer", options.peers, "NAME=PROGRAM: one more OCI runtime in all groups")
+      ->check([](const std::string& word) {
+        return word.contains('=') ? "" : "\"" + word + "\" is not NAME=PROGRAM";
+      });
   app.add_option("--format", options.format)->check(CLI::IsMember({"table", "json"}))->capture_default_str();
   app.add_flag("!--no-realtime", options.realtime, "ordinary scheduling instead of SCHED_FIFO");
   CLI11_PARSE(app, argc, argv);

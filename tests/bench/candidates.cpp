@@ -46,8 +46,8 @@ Candidate many_candidate(const Runtime& runtime, const Stage& stage, int count, 
   return {.name = runtime.name, .before = {}, .measured = {argv}, .after = {}};
 }
 
-// A start on an empty machine, and a start beside a thousand containers of the same runtime; the floor's beside them too,
-// since what grows with the number of processes grows in the kernel for everybody.
+// A start on an empty machine, and a start beside a thousand containers of the same runtime; the floor's beside them
+// too, since what grows with the number of processes grows in the kernel for everybody.
 Group crowd(const Runtime& runtime, const Stage& stage, const Candidate& floor) {
   const std::string count = "1000";
   const auto all_of_them = [&](const Argv& words) {
@@ -89,8 +89,8 @@ std::vector<Runtime> runtimes(const std::string& programs, const std::vector<Run
 
 }  // namespace
 
-std::vector<Group> all_groups(const Stage& stage, const std::string& programs, const std::vector<Runtime>& peers,
-                              std::vector<std::string>& missing) {
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+                              const std::vector<Runtime>& peers, std::vector<std::string>& missing) {
   const std::vector<Runtime> all = runtimes(programs, peers, missing);
   Group run{"run", "a static `true` with the default configuration: run, until the command is back", {}};
   Group host{"host", "/bin/true on the host's own root file system", {}};
@@ -123,7 +123,8 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs, c
       host.candidates.push_back(run_candidate(runtime, stage.host_bundle));
   std::vector<Group> groups{run, host, lifecycle, exec, state, sequence, parallel};
   for (const Runtime& runtime : all)
-    if (!runtime.name.starts_with("runc")) groups.push_back(crowd(runtime, stage, lowest));  // its thousand takes long
+    if (!runtime.name.starts_with("runc"))
+      groups.push_back(crowd(runtime, stage, lowest));  // its thousand takes long
   return groups;
 }
 

@@ -34,9 +34,9 @@ struct Runtime {
   std::string program;  // a path, or a name to be looked for along $PATH
 };
 
-// `programs` is the directory of this build's programs; `peers` are OCI runtimes to be measured beside it, crun and runc
-// of $PATH. Candidates whose program is missing are left out and named in `missing`.
-std::vector<Group> all_groups(const Stage& stage, const std::string& programs, const std::vector<Runtime>& peers,
-                              std::vector<std::string>& missing);
+// `programs` is the directory of this build's programs; `peers` are OCI runtimes to be measured beside it, and crun and
+// runc of $PATH. Candidates whose program is missing are left out and named in `missing`.
+std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
+                              const std::vector<Runtime>& peers, std::vector<std::string>& missing);
 
 }  // namespace cloche::bench

@@ -1,8 +1,9 @@
 // What code a program executes: cloche_bench_text OUTPUT PROGRAM [ARGUMENT...]
 // Runs PROGRAM and its children instruction by instruction (ptrace(2), PTRACE_SINGLESTEP) and appends each address of
 // its text to OUTPUT when it is executed for the first time: sixteen hexadecimal digits a line, behind "first " for the
-// first process, behind "child " for any of the others. PROGRAM must be static and not position independent. A child that executes another file is left alone from there on; one that is still there
-// when PROGRAM has ended goes on by itself.
+// first process, behind "child " for any of the others. PROGRAM must be static and not position independent. A child
+// that executes another file is left alone from there on; one that is still there when PROGRAM has ended goes on by
+// itself.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>

@@ -39,12 +39,13 @@ void keep_changes(const std::string& path, const std::string& memory) {
 }  // namespace
 
 void enter_world() {
+  const std::string options = cgroup2_options();
   if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     throw std::runtime_error(fmt::format("a mount namespace: {}", std::strerror(errno)));
   // With the v1 hierarchies below it. They stay as they are on the machine.
   if (umount2("/sys/fs/cgroup", MNT_DETACH) != 0)
     throw std::runtime_error(fmt::format("umount2(/sys/fs/cgroup): {}", std::strerror(errno)));
-  mount_or_throw("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  mount_or_throw("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
   // Where the callers write whatever they are told.
   for (const char* path : {"/run", "/opt", "/var/tmp", "/mnt"})
     mount_or_throw("tmpfs", path, MS_NOSUID | MS_NODEV);

@@ -24,15 +24,6 @@
 #include <stdexcept>
 
 namespace cloche::test {
-namespace {
-
-[[noreturn]] void child_failed(const char* what) {
-  // Between fork and exec of a single-threaded program: stdio is safe, and standard error is the test's pipe.
-  std::fprintf(stderr, "test support: %s: %s\n", what, std::strerror(errno));
-  _exit(254);
-}
-
-// A mount in the host's cgroup namespace sets these anew for the whole tree: what is set stays.
 std::string cgroup2_options() {
   std::ifstream file("/proc/self/mounts");
   std::string kept;
@@ -46,6 +37,14 @@ std::string cgroup2_options() {
     break;
   }
   return kept;
+}
+
+namespace {
+
+[[noreturn]] void child_failed(const char* what) {
+  // Between fork and exec of a single-threaded program: stdio is safe, and standard error is the test's pipe.
+  std::fprintf(stderr, "test support: %s: %s\n", what, std::strerror(errno));
+  _exit(254);
 }
 
 void enter_pure_cgroup2() {

@@ -37,6 +37,10 @@ struct Command {
   std::chrono::seconds limit{60};
 };
 
+// What the machine's cgroup2 is mounted with ("nsdelegate,memory_recursiveprot"). A mount of it in the host's cgroup
+// namespace sets that anew for the whole tree (cgroup-v2.rst, "Mounting"): it has to ask for the same.
+std::string cgroup2_options();
+
 struct Outcome {
   int exit_code = -1;  // -1 if a signal ended it
   int signal = 0;

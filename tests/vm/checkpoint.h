@@ -1,5 +1,5 @@
-// Containers that count, for tests of `cloche-runtime checkpoint` and `restore` with the real criu(8), which needs a kernel
-// that it knows: the guest's.
+// Containers that count, for tests of `cloche-runtime checkpoint` and `restore` with the real criu(8), which needs a
+// kernel that it knows: the guest's.
 #pragma once
 
 #include <poll.h>

@@ -178,8 +178,7 @@ TEST_F(VmCheckpoint, AShellJobsTerminalIsTheRestorers) {
   const Outcome dumped = checkpoint({"--shell-job"});
   ASSERT_TRUE(dumped.ok()) << dumped.describe();
   EXPECT_EQ(first.finish().exit_code, 137);
-  Running second =
-      in_terminal({"restore", "--shell-job", "--bundle", box.path(), "--image-path", images(), "box"});
+  Running second = in_terminal({"restore", "--bundle", box.path(), "--image-path", images(), "box"});
   second.send_input("two\nend\n");
   EXPECT_TRUE(second.wait_for_output("got two")) << second.so_far().describe();
   EXPECT_EQ(second.finish().exit_code, 6);
