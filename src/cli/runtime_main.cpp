@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 #include <exception>
 
 #include "cli/runtime_commands.h"
 #include "runtime/own_program.h"
 #include "sys/files.h"
+#include "sys/number.h"
 #include "sys/prefault.h"
 
 namespace cloche::cli {
@@ -22,9 +22,7 @@ runtime::StateRoot state_root(const Invocation& invocation) {
 }
 
 std::expected<uint32_t, std::string> number_of(std::string_view flag, std::string_view text) {
-  uint32_t number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed == std::errc() && end == text.data() + text.size()) return number;
+  if (const auto number = sys::whole_number<uint32_t>(text)) return *number;
   return std::unexpected(fmt::format("{}: \"{}\" is not a number", flag, text));
 }
 

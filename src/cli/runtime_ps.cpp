@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <sstream>
 
@@ -14,6 +13,7 @@
 #include "runtime/container.h"
 #include "runtime/process_mark.h"
 #include "sys/files.h"
+#include "sys/number.h"
 #include "sys/program.h"
 
 namespace cloche::cli {
@@ -59,9 +59,7 @@ sys::Result<std::string> rows_of(const std::string& text, const std::vector<int>
     const std::vector<std::string> words = words_of(line);
     if (column >= std::ssize(words)) continue;
     const std::string& word = words[static_cast<size_t>(column)];
-    int pid = 0;
-    const auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), pid);
-    if (failed == std::errc() && end == word.data() + word.size() && wanted.contains(pid)) out += line + "\n";
+    if (const auto pid = sys::whole_number<int>(word); pid && wanted.contains(*pid)) out += line + "\n";
   }
   return out;
 }

@@ -2,13 +2,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
-
 #include "cli/runtime_commands.h"
 #include "runtime/update.h"
 #include "spec/read.h"
 #include "spec/size.h"
 #include "sys/files.h"
+#include "sys/number.h"
 
 namespace cloche::cli {
 namespace {
@@ -27,11 +26,9 @@ struct Limit {
 
 template <class T>
 bool whole(const std::string& text, std::optional<T>& into) {
-  T number{};
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size()) return false;
-  into = number;
-  return true;
+  const auto number = sys::whole_number<T>(text);
+  if (number) into = number;
+  return number.has_value();
 }
 
 bool size(const std::string& text, std::optional<int64_t>& into) {

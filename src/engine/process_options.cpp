@@ -10,6 +10,7 @@
 #include "kernel/capabilities.h"
 #include "kernel/seccomp_profile.h"
 #include "sys/files.h"
+#include "sys/number.h"
 
 namespace cloche::engine {
 namespace {
@@ -22,12 +23,11 @@ bool is_number(std::string_view text) {
 }
 
 std::expected<uint32_t, std::string> id_number(std::string_view text) {
-  uint32_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const auto number = sys::whole_number<uint32_t>(text);
   // 4294967295 is "no change" to the kernel (setresuid(2)), not an id.
-  if (error != std::errc() || end != text.data() + text.size() || number == 0xffffffffU)
+  if (!number || *number == 0xffffffffU)
     return std::unexpected(fmt::format("{} is no user or group id", text));
-  return number;
+  return *number;
 }
 
 // The fields of the first line of `file` whose first field is `name`, or whose third is the number `id`.

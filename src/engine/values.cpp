@@ -5,9 +5,10 @@
 #include <sys/sysmacros.h>
 
 #include <cctype>
-#include <charconv>
 #include <cmath>
 #include <limits>
+
+#include "sys/number.h"
 
 namespace cloche::engine {
 namespace {
@@ -16,8 +17,9 @@ std::unexpected<std::string> no(std::string sentence) { return std::unexpected(s
 
 template <class Number>
 bool read_number(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+  const auto whole = sys::whole_number<Number>(text);
+  if (whole) number = *whole;
+  return whole.has_value();
 }
 
 }  // namespace

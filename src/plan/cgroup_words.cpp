@@ -1,15 +1,15 @@
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "plan/words.h"
+#include "sys/number.h"
 
 namespace cloche::plan {
 namespace {
 
 bool number(std::string_view text, uint64_t& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size() && !text.empty();
+  const auto whole = sys::whole_number<uint64_t>(text);
+  value = whole.value_or(0);
+  return whole.has_value();
 }
 
 struct CgroupWords {

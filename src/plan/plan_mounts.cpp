@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <iterator>
 
 #include "plan/builder.h"
 #include "plan/mount_options.h"
+#include "sys/number.h"
 
 namespace cloche::plan {
 namespace {
@@ -47,15 +47,14 @@ Planned check_owner_options(const Builder& b, const Wanted& wanted) {
   for (const auto& word : wanted.options.data) {
     const bool uid = word.starts_with("uid=");
     if (!uid && !word.starts_with("gid=")) continue;
-    uint32_t id = 0;
-    const auto [end, error] = std::from_chars(word.data() + 4, word.data() + word.size(), id);
-    if (error != std::errc() || end != word.data() + word.size()) continue;  // the file system's to judge
-    if (!(uid ? b.maps_uid(id) : b.maps_gid(id)))
+    const auto id = sys::whole_number<uint32_t>(std::string_view(word).substr(4));
+    if (!id) continue;  // the file system's to judge
+    if (!(uid ? b.maps_uid(*id) : b.maps_gid(*id)))
       return refuse(
           wanted.field + ".options",
           fmt::format("{} of \"{}\" has no place in the id map of the new user namespace: leave the option "
                       "out, or map the id in linux.{}Mappings",
-                      id, word, uid ? "uid" : "gid"));
+                      *id, word, uid ? "uid" : "gid"));
   }
   return {};
 }

@@ -90,17 +90,15 @@ class RestorePlanner {
   // One descriptor for each thing: criu finds it by its name, however many streams it was.
   Planned streams() {
     const bool terminal = b_.spec.process && b_.spec.process->terminal;
-    bool found = false;
     for (size_t i = 0; i < wanted_.streams.size(); ++i) {
       const std::string& key = wanted_.streams[i];
       const auto there = std::ranges::find(step_.inherited, key, &InheritedFd::key);
       if (key.empty() || there != step_.inherited.end()) continue;
-      const bool is_terminal = key.starts_with("tty[");
-      inherit(terminal && is_terminal ? "terminal" : fmt::format("{}", i), key);
-      found = found || is_terminal;
+      inherit(terminal && key.starts_with("tty[") ? "terminal" : fmt::format("{}", i), key);
     }
     if (!terminal) return {};
-    if (!found) return refuse("process.terminal", "the container had no terminal when it was dumped");
+    if (std::ranges::find(step_.inherited, "terminal", &InheritedFd::source) == step_.inherited.end())
+      return refuse("process.terminal", "the container had no terminal when it was dumped");
     add_external(step_.args, "/dev/console", step_.place + "/console");
     return {};
   }

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
+
+#include "sys/number.h"
 
 namespace cloche::plan {
 namespace {
@@ -294,12 +295,7 @@ std::expected<std::vector<CgroupWrite>, Refusal> convert_resources(Builder& b, c
   return Conversion(b, now).run();
 }
 
-std::optional<int64_t> cgroup_number(std::string_view text) {
-  int64_t number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size()) return {};
-  return number;
-}
+std::optional<int64_t> cgroup_number(std::string_view text) { return sys::whole_number<int64_t>(text); }
 
 void order_changes(std::vector<CgroupWrite>& writes, const CgroupNow& now) {
   const auto held = [&](const char* file) {

@@ -2,23 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
 
 #include "plan/scope.h"
 #include "plan/words.h"
+#include "sys/number.h"
 
 namespace cloche::plan {
 namespace {
 
-std::optional<uint64_t> number(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc() || end != text.data() + text.size()) return {};
-  return value;
-}
+std::optional<uint64_t> number(std::string_view text) { return sys::whole_number<uint64_t>(text); }
 
 // As the kernel reads bytes, memparse(): "512M". "max" stays.
 std::optional<std::string> bytes(std::string_view text) {
@@ -153,11 +148,10 @@ std::string_view without_type(std::string_view text) {
 
 // In seconds, a fraction allowed: microseconds.
 std::optional<std::string> seconds(std::string_view text) {
-  double value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto value = sys::whole_number<double>(text);
   constexpr double kMost = 1e12;
-  if (failed != std::errc() || end != text.data() + text.size() || !(value >= 0) || value > kMost) return {};
-  return std::to_string(static_cast<uint64_t>(std::llround(value * 1e6)));
+  if (!value || !(*value >= 0) || *value > kMost) return {};
+  return std::to_string(static_cast<uint64_t>(std::llround(*value * 1e6)));
 }
 
 std::optional<std::string> value_of(std::string_view type, bool in_seconds, std::string_view text) {

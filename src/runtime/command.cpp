@@ -8,13 +8,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstring>
 
 #include "runtime/command_faults.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
+#include "sys/number.h"
 
 namespace cloche::runtime {
 namespace {
@@ -283,9 +283,7 @@ std::string home_of(uint32_t uid) {
       left.remove_prefix(colon + 1);
     }
     if (count < 5) continue;
-    uint32_t number = 0;
-    const auto [end, failed] = std::from_chars(fields[2].begin(), fields[2].end(), number);
-    if (failed == std::errc() && end == fields[2].end() && number == uid && fields[5].starts_with('/'))
+    if (sys::whole_number<uint32_t>(fields[2]) == uid && fields[5].starts_with('/'))
       return std::string(fields[5]);
   }
   return "/";

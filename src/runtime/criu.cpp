@@ -241,15 +241,16 @@ sys::Result<CriuPlace> CriuPlace::make(std::string path) {
 }
 
 sys::Result<> CriuPlace::remove(const std::string& path) {
-  CLOCHE_TRY(remove_parts(path));
   auto removed = sys::remove_at(AT_FDCWD, path, AT_REMOVEDIR);
-  if (!removed && removed.error().code == ENOENT) return {};
-  return removed;
+  if (!removed && removed.error().code == ENOENT) return {};  // of nearly every container
+  if (removed || removed.error().code != ENOTEMPTY) return removed;
+  CLOCHE_TRY(remove_parts(path));
+  return sys::remove_at(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
 // The container may have been deleted meanwhile, and another one of its name have a place there.
 CriuPlace::~CriuPlace() {
-  if (path_.empty()) return;
+  if (!held_.valid()) return;
   if (const auto there = sys::leads_to(path_, held_); there && *there) (void)remove(path_);
 }
 

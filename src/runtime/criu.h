@@ -25,8 +25,7 @@ class CriuPlace {
   static sys::Result<CriuPlace> make(std::string path);
   // Nothing there is fine.
   static sys::Result<> remove(const std::string& path);
-  CriuPlace(CriuPlace&& other) noexcept
-      : path_(std::exchange(other.path_, {})), held_(std::move(other.held_)) {}
+  CriuPlace(CriuPlace&&) noexcept = default;
   CriuPlace& operator=(CriuPlace&&) = delete;
   CriuPlace(const CriuPlace&) = delete;
   CriuPlace& operator=(const CriuPlace&) = delete;
@@ -39,7 +38,7 @@ class CriuPlace {
  private:
   CriuPlace(std::string path, sys::Fd held) : path_(std::move(path)), held_(std::move(held)) {}
   std::string path_;
-  sys::Fd held_;  // the directory, locked by flock(2)
+  sys::Fd held_;  // the directory, locked by flock(2); moved away: nobody's
 };
 
 struct CriuCommand {

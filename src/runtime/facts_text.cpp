@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "runtime/facts.h"
+#include "sys/number.h"
 
 namespace cloche::runtime {
 namespace {
@@ -34,12 +35,7 @@ std::optional<std::array<std::string_view, N>> fields_of(std::string_view line, 
   return fields;
 }
 
-std::optional<uint32_t> number(std::string_view text) {
-  uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return value;
-}
+std::optional<uint32_t> number(std::string_view text) { return sys::whole_number<uint32_t>(text); }
 
 template <class Use>
 void each_subid(std::string_view text, Use use) {

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "kernel/cgroup.h"
 #include "runtime/lifecycle.h"
+#include "sys/number.h"
 #include "sys/process.h"
 
 namespace cloche::runtime {
@@ -38,11 +38,9 @@ sys::Result<> signal_everything(const Container& container, int signal) {
 
 sys::Result<int> parse_signal(std::string_view text) {
   const auto unknown = [&] { return sys::fail_because(fmt::format("unknown signal \"{}\"", text)); };
-  int number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed == std::errc() && end == text.data() + text.size()) {
-    if (number < 0 || number > SIGRTMAX) return unknown();
-    return number;
+  if (const auto number = sys::whole_number<int>(text)) {
+    if (*number < 0 || *number > SIGRTMAX) return unknown();
+    return *number;
   }
   std::string name(text);
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(toupper(c)); });
@@ -56,12 +54,9 @@ sys::Result<int> parse_signal(std::string_view text) {
     const int base = name.starts_with("RTMIN") ? SIGRTMIN : SIGRTMAX;
     const std::string_view offset = std::string_view(name).substr(5);
     if (offset.empty()) return base;
-    int by = 0;
-    const std::string_view digits = offset.substr(1);
-    const auto [last, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), by);
-    if (wrong == std::errc() && last == digits.data() + digits.size() && by >= 0 &&
-        offset[0] == (base == SIGRTMIN ? '+' : '-') && by <= SIGRTMAX - SIGRTMIN)
-      return base == SIGRTMIN ? base + by : base - by;
+    const auto by = sys::whole_number<int>(offset.substr(1));
+    if (by && *by >= 0 && offset[0] == (base == SIGRTMIN ? '+' : '-') && *by <= SIGRTMAX - SIGRTMIN)
+      return base == SIGRTMIN ? base + *by : base - *by;
   }
   return unknown();
 }

@@ -5,7 +5,7 @@
 
 namespace cloche::sys {
 
-// Once, at the beginning of main: the program text of a start, and the part of heap and stack that it comes to use.
+// Once, before the work begins: the program text of a start, and the part of heap and stack that it comes to use.
 void prefault_start();
 
 // In the container's first process, after the clone: program text is not mapped in it. What both sides had written is

@@ -4,12 +4,12 @@
 //   cloche-systemd [--user] [--seconds N] manager | start UNIT PID PROPERTY... | set UNIT PROPERTY... |
 //                  attach UNIT PID | stop UNIT           PROPERTY: NAME:TYPE=VALUE
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "sys/number.h"
 #include "systemd/requests.h"
 
 namespace cloche::systemd {
@@ -19,10 +19,8 @@ constexpr int kUsage = 2;
 using Words = std::vector<std::string>;
 
 std::optional<uint32_t> number(const std::string& text) {
-  uint32_t value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc() || end != text.data() + text.size() || value == 0) return {};
-  return value;
+  const auto value = sys::whole_number<uint32_t>(text);
+  return value == 0U ? std::nullopt : value;
 }
 
 std::optional<std::vector<Property>> properties_of(const Words& words, size_t from) {

@@ -28,8 +28,8 @@ namespace files = std::filesystem;
 namespace json = boost::json;
 constexpr char kCgroups[] = "/sys/fs/cgroup";
 
-sys::Result<> mount_new(const char* type, const std::string& target, const std::string& options = {}) {
-  if (mount(type, target.c_str(), type, 0, options.c_str()) < 0)
+sys::Result<> mount_new(const char* type, const std::string& target) {
+  if (mount(type, target.c_str(), type, 0, nullptr) < 0)
     return sys::fail(errno, fmt::format("mount(\"{}\", \"{}\")", type, target));
   return {};
 }
@@ -50,15 +50,6 @@ std::vector<std::string> cgroup_mounts(const std::string& mountinfo) {
   return found;
 }
 
-// What cgroup2 is mounted with: "nsdelegate". A mount sets that anew for the whole tree (cgroup-v2.rst, "Mounting").
-std::string cgroup2_options(const std::string& mountinfo) {
-  const std::string head = " - cgroup2 cgroup2 rw";
-  const size_t at = mountinfo.find(head);
-  if (at == std::string::npos) return {};
-  const std::string rest = mountinfo.substr(at + head.size(), mountinfo.find('\n', at) - at - head.size());
-  return rest.starts_with(',') ? rest.substr(1) : "";
-}
-
 sys::Result<> see_only_cgroup2(Stage& stage) {
   auto mountinfo = sys::read_file(AT_FDCWD, "/proc/self/mountinfo");
   if (!mountinfo) return std::unexpected(mountinfo.error());
@@ -67,7 +58,9 @@ sys::Result<> see_only_cgroup2(Stage& stage) {
   for (const std::string& target : mounts) umount2(target.c_str(), MNT_DETACH);
   stage.notes.emplace_back(
       "cgroup controllers are on v1 here: run with a cgroup2 mount of its own, without controllers");
-  return mount_new("cgroup2", kCgroups, cgroup2_options(*mountinfo));
+  // In a namespace of its own: a mount in the host's would set the options of the host's tree anew.
+  if (unshare(CLONE_NEWCGROUP) < 0) return sys::fail(errno, "unshare(CLONE_NEWCGROUP)");
+  return mount_new("cgroup2", kCgroups);
 }
 
 // crun before 1.9 insists on raising RLIMIT_MEMLOCK, which no kernel has needed for BPF since 5.11. Without

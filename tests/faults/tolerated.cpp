@@ -57,8 +57,9 @@ constexpr Exception kExceptions[] = {
     {goes_on, "unlinkat", "-", "", "", "then its processes are ended, and it is removed again",
      "/sys/fs/cgroup"},
     // -- the names of the standard streams, kept for a checkpoint
-    {goes_on, "*", "-", "", "", "a stream without a name is looked at again when it is dumped",
-     "/proc/self/fd"},
+    {goes_on, "readlinkat", "-", "", "", "without a name it is looked at when it is dumped", "/proc/self/fd"},
+    {goes_on, "newfstatat", "-", "", "", "likewise", "/proc/self/fd"},
+    {goes_on, "openat", "-", "", "", "likewise", "/proc/self/fdinfo"},
     {goes_on, "read", "-", "", "", "likewise", "/fdinfo/"},
     // -- the program is replaced by one that cannot be written: by a copy where there is no overlay
     {goes_on, "statfs", "-", "", "", "not seen to be replaced: it is once more", "/proc/self/exe"},

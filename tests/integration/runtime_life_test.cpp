@@ -1,6 +1,5 @@
 // A container's life through cloche-runtime: what each command does in each state.
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "support/bundle.h"
 #include "support/needs.h"
+#include "support/unix_socket.h"
 
 namespace cloche::test {
 namespace {
@@ -266,12 +266,7 @@ TEST_F(RuntimeLife, TheTerminalIsSentOverTheConsoleSocket) {
       << "a detached one needs the socket";
 
   const std::string path = scratch() + "/console";
-  const sys::Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  ASSERT_LT(path.size(), sizeof address.sun_path);
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const sys::Fd listener = bound_socket(path, SOCK_STREAM);
   ASSERT_EQ(listen(listener.get(), 1), 0);
   const Outcome created = create(box, "box", {"--console-socket", path});
   ASSERT_TRUE(created.ok()) << created.describe();

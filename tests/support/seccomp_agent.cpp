@@ -5,25 +5,21 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
+#include "support/unix_socket.h"
+
 namespace cloche::test {
 
 SeccompAgent::SeccompAgent(std::string path, std::map<int, int> errors)
     : path_(std::move(path)), errors_(std::move(errors)) {
-  socket_ = sys::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  socket_ = bound_socket(path_, SOCK_STREAM);
   stop_ = sys::Fd(::eventfd(0, EFD_CLOEXEC));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-  if (::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket_.get(), 8) != 0)
-    throw std::runtime_error("cannot listen at " + path_);
+  if (::listen(socket_.get(), 8) != 0) throw std::runtime_error("cannot listen at " + path_);
   thread_ = std::thread([this] { serve(); });
 }
 

@@ -1,10 +1,9 @@
 // What is not the container's own when it is dumped: memory elsewhere, locks, sockets and terminals.
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <fstream>
 
-#include "sys/fd.h"
+#include "support/unix_socket.h"
 #include "vm/checkpoint.h"
 
 namespace cloche::test {
@@ -54,7 +53,8 @@ TEST_F(VmCheckpoint, TwoAreRestoredFromOneImageDirectoryAtATime) {
   // A criu that is at it until both are.
   const std::string meet = scratch() + "/criu";
   std::ofstream(meet) << "#!/bin/sh\n: >" << scratch() << "/at.$$\n"
-                      << "until [ $(ls " << scratch() << "/at.* | wc -l) = 2 ]; do sleep 0.1; done\n"
+                      << "i=0; until [ $(ls " << scratch() << "/at.* | wc -l) = 2 ] || [ $i = 300 ]; do\n"
+                      << "  i=$((i + 1)); sleep 0.1; done\n"
                       << "exec criu \"$@\"\n";
   fs::permissions(meet, fs::perms(0755));
   auto other = bundle({"sh"}, "other");
@@ -87,12 +87,7 @@ TEST_F(VmCheckpoint, LocksAndSocketsOfTheHostAreTakenWhereThatIsAskedFor) {
   CLOCHE_NEEDS(needs::program("perl"));
   const std::string socket_path = scratch() + "/log/socket";
   fs::create_directory(scratch() + "/log");
-  const sys::Fd log(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  ASSERT_LT(socket_path.size(), sizeof address.sun_path);
-  socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(bind(log.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const sys::Fd log = bound_socket(socket_path, SOCK_DGRAM);
   const auto logged = [&]() {
     char text[32] = {};
     pollfd there{.fd = log.get(), .events = POLLIN, .revents = 0};
