@@ -2,6 +2,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# A compiler's cache serves every checkout of the same files: a clone, a worktree.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 # Colour only where somebody watches (https://no-color.org).
 if [[ -t 2 && -z ${NO_COLOR:-} ]]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
 

@@ -168,10 +168,10 @@ Result<std::vector<std::string>> RouteSocket::ask(uint16_t type, uint16_t flags,
 
 Result<Link> RouteSocket::find(const std::string& name) {
   const std::string body = bytes_of(ifinfomsg{}) + text_attribute(IFLA_IFNAME, name);
-  CLOCHE_TRY_ASSIGN(answers, ask(RTM_GETLINK, 0, body, fmt::format("RTM_GETLINK({})", sys::quoted(name))));
+  CLOCHE_TRY_ASSIGN(answers, ask(RTM_GETLINK, 0, body, fmt::format("RTM_GETLINK({})", sys::in_quotes(name))));
   ifinfomsg link{};
   if (answers.empty() || answers.front().size() < sizeof link)
-    return fail(ENODEV, fmt::format("RTM_GETLINK({})", sys::quoted(name)));
+    return fail(ENODEV, fmt::format("RTM_GETLINK({})", sys::in_quotes(name)));
   std::memcpy(&link, answers.front().data(), sizeof link);
   return Link{.index = link.ifi_index, .up = (link.ifi_flags & IFF_UP) != 0};
 }
@@ -208,12 +208,12 @@ Result<> RouteSocket::move(int index, const Fd& ns, const std::string& name) {
   return change_link(
       index, 0,
       attribute(IFLA_NET_NS_FD, static_cast<uint32_t>(ns.get())) + text_attribute(IFLA_IFNAME, name),
-      fmt::format("RTM_NEWLINK(IFLA_NET_NS_FD, IFLA_IFNAME {})", sys::quoted(name)));
+      fmt::format("RTM_NEWLINK(IFLA_NET_NS_FD, IFLA_IFNAME {})", sys::in_quotes(name)));
 }
 
 Result<> RouteSocket::rename(int index, const std::string& name) {
   return change_link(index, 0, text_attribute(IFLA_IFNAME, name),
-                     fmt::format("RTM_NEWLINK(IFLA_IFNAME {})", sys::quoted(name)));
+                     fmt::format("RTM_NEWLINK(IFLA_IFNAME {})", sys::in_quotes(name)));
 }
 
 Result<> RouteSocket::set_up(int index) { return change_link(index, IFF_UP, {}, "RTM_NEWLINK(IFF_UP)"); }

@@ -97,10 +97,10 @@ template <> constexpr Entry row<SetAffinity> = {"set-affinity", P::process, "sch
 
 template <size_t... I>
 constexpr auto make_table(std::index_sequence<I...>) {
-  return std::array<Entry, sizeof...(I)>{row<std::variant_alternative_t<I, Action>>...};
+  return std::array<Entry, sizeof...(I)>{row<std::variant_alternative_t<I, AnyAction>>...};
 }
 
-constexpr auto table = make_table(std::make_index_sequence<std::variant_size_v<Action>>{});
+constexpr auto table = make_table(std::make_index_sequence<std::variant_size_v<AnyAction>>{});
 
 constexpr bool kinds_are_unique() {
   for (size_t i = 0; i < table.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -475,7 +476,7 @@ struct RestoreProcesses {
 BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
                       (program, images, work, place, root, cgroups, args, points, inherited))
 
-using Action =
+using AnyAction =
     std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
                  CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
                  UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
@@ -487,6 +488,21 @@ using Action =
                  CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
                  WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
                  SetScopeProperties, ConnectListener, MoveNetDevice, RestoreProcesses>;
+
+// One of them; std::visit, std::get_if and std::holds_alternative take it as the variant that it is. What is made for
+// every alternative at once (copying, moving, destroying) is compiled in step.cpp, and not again in each file that has a
+// plan in its hands.
+class Action : public AnyAction {
+ public:
+  template <typename One>
+    requires requires(AnyAction& any) { std::get<One>(any); }
+  Action(One one) : AnyAction(std::in_place_type<One>, std::move(one)) {}  // NOLINT: as the variant's own
+  Action(const Action& other);
+  Action(Action&& other) noexcept;
+  Action& operator=(const Action& other);
+  Action& operator=(Action&& other) noexcept;
+  ~Action();
+};
 
 // Where a step comes from.
 struct Why {

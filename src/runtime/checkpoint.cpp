@@ -35,10 +35,11 @@ sys::Result<std::string> made_directory(const std::string& path, const char* fla
 sys::Result<> holds_checkpoint(const std::string& directory, const std::string& what) {
   const auto st = sys::stat_at(AT_FDCWD, directory);
   if (!st)
-    return sys::fail_because(fmt::format("{}: the directory {} is not there", what, sys::quoted(directory)));
+    return sys::fail_because(
+        fmt::format("{}: the directory {} is not there", what, sys::in_quotes(directory)));
   if (!sys::stat_at(AT_FDCWD, directory + "/" + kInventory))
     return sys::fail_because(fmt::format("{}: {} holds no checkpoint ({} is not in it)", what,
-                                         sys::quoted(directory), kInventory));
+                                         sys::in_quotes(directory), kInventory));
   return {};
 }
 
@@ -46,7 +47,7 @@ sys::Result<> check_modes(const plan::CriuFlags& flags) {
   for (const char* known : {"soft", "full", "strict", "ignore"})
     if (flags.manage_cgroups == known) return {};
   return sys::fail_because(fmt::format("--manage-cgroups-mode: {} is none of soft, full, strict and ignore",
-                                       sys::quoted(flags.manage_cgroups)));
+                                       sys::in_quotes(flags.manage_cgroups)));
 }
 
 // criu sets the position of what was a file, and a pipe has none.
@@ -73,7 +74,7 @@ sys::Result<Address> page_server_address(const std::string& text) {
   Address address;
   if (colon != std::string::npos) address = {text.substr(0, colon), text.substr(colon + 1)};
   if (address.host.empty() || sys::whole_number<uint16_t>(address.port).value_or(0) == 0)
-    return sys::fail_because(fmt::format("--page-server: {} is not ADDRESS:PORT", sys::quoted(text)));
+    return sys::fail_because(fmt::format("--page-server: {} is not ADDRESS:PORT", sys::in_quotes(text)));
   return address;
 }
 

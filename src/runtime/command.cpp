@@ -76,15 +76,16 @@ std::string explain_refusal(const std::string& path) {
 sys::Failure not_executable(const std::string& command, const std::string& path, int code) {
   sys::Error error{.code = code, .call = {}, .context = {}};
   if (code == ENOENT || code == ENOTDIR) {
-    error.call = fmt::format("newfstatat(AT_FDCWD, {})", sys::quoted(path));
+    error.call = fmt::format("newfstatat(AT_FDCWD, {})", sys::in_quotes(path));
     error.context = {explain_missing(path),
-                     fmt::format("exec: {}: no such file or directory", sys::quoted(command))};
+                     fmt::format("exec: {}: no such file or directory", sys::in_quotes(command))};
   } else if (code == EISDIR) {
     error.context = {says(path, kDirectory),
-                     fmt::format("exec: {}: is a directory: permission denied", sys::quoted(command))};
+                     fmt::format("exec: {}: is a directory: permission denied", sys::in_quotes(command))};
   } else {
-    error.call = fmt::format("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", sys::quoted(path));
-    error.context = {explain_refusal(path), fmt::format("exec: {}: permission denied", sys::quoted(command))};
+    error.call = fmt::format("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", sys::in_quotes(path));
+    error.context = {explain_refusal(path),
+                     fmt::format("exec: {}: permission denied", sys::in_quotes(command))};
   }
   std::erase(error.context, "");
   return sys::Failure(std::move(error));
@@ -240,8 +241,8 @@ sys::Result<std::string> find_command(const std::string& command, const std::str
   return sys::Failure(sys::Error{
       .code = ENOENT,
       .call = fmt::format("newfstatat(AT_FDCWD, \"DIRECTORY/{}\") for each DIRECTORY of PATH", command),
-      .context = {fmt::format("{} {}", sys::quoted(command), kNotInPath.says),
-                  fmt::format("exec: {}: executable file not found in $PATH", sys::quoted(command))}});
+      .context = {fmt::format("{} {}", sys::in_quotes(command), kNotInPath.says),
+                  fmt::format("exec: {}: executable file not found in $PATH", sys::in_quotes(command))}});
 }
 
 void explain_exec_failure(sys::Error& error, const std::string& path) {

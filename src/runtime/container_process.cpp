@@ -178,7 +178,7 @@ sys::Result<> ContainerSide::act(const plan::ChangeDirectory& step) {
   const auto enter = [&]() -> sys::Result<> {
     const long raw = sys::raw_call(SYS_chdir, step.path.c_str());
     if (raw >= 0) return {};
-    return sys::fail(static_cast<int>(-raw), fmt::format("chdir({})", sys::quoted(step.path)));
+    return sys::fail(static_cast<int>(-raw), fmt::format("chdir({})", sys::in_quotes(step.path)));
   };
   auto entered = enter();
   if (!entered && step.make && entered.error().code == ENOENT) {

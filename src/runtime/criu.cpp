@@ -198,11 +198,11 @@ sys::Result<std::string> find_criu(const std::string& wanted) {
   if (name.contains('/')) {
     const auto st = sys::stat_at(AT_FDCWD, name);
     if (!st || !S_ISREG(st->st_mode) || !sys::executable(name))
-      return missing(fmt::format("--criu: {} is no executable file", sys::quoted(name)));
+      return missing(fmt::format("--criu: {} is no executable file", sys::in_quotes(name)));
     return sys::real_path(name);
   }
   if (auto found = sys::find_program(name)) return found;
-  return missing(fmt::format("{}: executable file not found in $PATH", sys::quoted(name)));
+  return missing(fmt::format("{}: executable file not found in $PATH", sys::in_quotes(name)));
 }
 
 std::string shown(const CriuCommand& command) {

@@ -48,7 +48,7 @@ sys::Result<bool> may(const std::string& path, int mode) {
   const long raw = sys::raw_call(SYS_faccessat2, AT_FDCWD, path.c_str(), mode, AT_EACCESS);
   if (raw == 0) return true;
   if (raw == -EACCES || raw == -EPERM || raw == -EROFS || raw == -ENOENT) return false;
-  return sys::fail(static_cast<int>(-raw), fmt::format("faccessat2({})", sys::quoted(path)));
+  return sys::fail(static_cast<int>(-raw), fmt::format("faccessat2({})", sys::in_quotes(path)));
 }
 
 bool holds_sys_admin() {

@@ -50,7 +50,7 @@ sys::Result<sys::Fd> memory_for_errors() {
     if (auto restricted = restrict(); !restricted) give_up(errors, restricted.error());
   sys::Error error =
       sys::execute({}, hook.path, hook.args.empty() ? spec::Strings{hook.path} : hook.args, hook.env);
-  error.call = fmt::format("execve({})", sys::quoted(hook.path));
+  error.call = fmt::format("execve({})", sys::in_quotes(hook.path));
   give_up(errors, error);
 }
 

@@ -166,7 +166,7 @@ sys::Result<> HostSide::act(const plan::MakeResctrlGroup& step) {
   made_group_ = false;
   if (step.how == "existing") {
     CLOCHE_TRY_ASSIGN(st, sys::stat_at(AT_FDCWD, step.path));
-    if (!S_ISDIR(st.st_mode)) return sys::fail(ENOTDIR, fmt::format("stat({})", sys::quoted(step.path)));
+    if (!S_ISDIR(st.st_mode)) return sys::fail(ENOTDIR, fmt::format("stat({})", sys::in_quotes(step.path)));
     return {};
   }
   CLOCHE_TRY_ASSIGN(made, kernel::make_resctrl_group(step.path));
@@ -226,7 +226,7 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
                       place));
   CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, place.pid()));
   pid_ = sys::whole_number<pid_t>(text).value_or(0);
-  if (pid_ <= 0) return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::quoted(text)));
+  if (pid_ <= 0) return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::in_quotes(text)));
   if (!prepared_.init_mark.valid()) return {};
   CLOCHE_TRY_ASSIGN(mark, mark_of(pid_));
   CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line(mark), "init"));

@@ -120,7 +120,8 @@ std::string cgroup_words(const ContainerDirectory& directory, const std::optiona
   if (const auto text = directory.read_config())
     if (const auto read = spec::read_spec(*text);
         read && read->value.linux_ && !read->value.linux_->cgroupsPath.empty())
-      return fmt::format("the cgroup {} (in /sys/fs/cgroup)", sys::quoted(read->value.linux_->cgroupsPath));
+      return fmt::format("the cgroup {} (in /sys/fs/cgroup)",
+                         sys::in_quotes(read->value.linux_->cgroupsPath));
   return "the cgroup that was made for it";
 }
 

@@ -13,7 +13,7 @@ sys::Result<std::vector<Container>> containers_that_fit(const StateRoot& root, c
   if (const int wrong = ::regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB); wrong != 0) {
     char why[128];
     ::regerror(wrong, &compiled, why, sizeof why);
-    return sys::fail_because(fmt::format("{} is no regular expression: {}", sys::quoted(pattern), why));
+    return sys::fail_because(fmt::format("{} is no regular expression: {}", sys::in_quotes(pattern), why));
   }
   auto all = load_all(root, problems);
   if (all)

@@ -12,14 +12,10 @@
 
 #include "sys/call.h"
 #include "sys/flags.h"
+#include "sys/outcome.h"
 
 namespace cloche::sys {
 namespace {
-
-Result<> outcome(long result, auto&& describe) {
-  if (result < 0) return fail(static_cast<int>(-result), describe());
-  return {};
-}
 
 // One stretch of data. A copy that ends early met a file that became shorter meanwhile.
 Result<> copy_range(const Fd& from, const Fd& to, off_t begin, off_t end) {
@@ -75,7 +71,7 @@ Result<> set_times(int dirfd, const std::string& name, const struct stat& like) 
   const long raw = name.empty()
                        ? raw_call(SYS_utimensat, dirfd, nullptr, times.data(), 0)
                        : raw_call(SYS_utimensat, dirfd, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
-  return outcome(raw, [&] { return fmt::format("utimensat({}, {})", dirfd_name(dirfd), quoted(name)); });
+  return outcome(raw, [&] { return fmt::format("utimensat({}, {})", dirfd_name(dirfd), in_quotes(name)); });
 }
 
 Result<std::vector<std::string>> list_attributes(const Fd& file) {
@@ -92,14 +88,14 @@ Result<std::vector<std::string>> list_attributes(const Fd& file) {
 Result<std::string> get_attribute(const Fd& file, const std::string& name) {
   std::string value(XATTR_SIZE_MAX, '\0');
   const long got = raw_call(SYS_fgetxattr, file.get(), name.c_str(), value.data(), value.size());
-  CLOCHE_TRY(outcome(got, [&] { return fmt::format("fgetxattr({}, {})", file.get(), quoted(name)); }));
+  CLOCHE_TRY(outcome(got, [&] { return fmt::format("fgetxattr({}, {})", file.get(), in_quotes(name)); }));
   value.resize(static_cast<size_t>(got));
   return value;
 }
 
 Result<> set_attribute(const Fd& file, const std::string& name, std::string_view value) {
   return outcome(raw_call(SYS_fsetxattr, file.get(), name.c_str(), value.data(), value.size(), 0), [&] {
-    return fmt::format("fsetxattr({}, {}, {})", file.get(), quoted(name), quoted(value));
+    return fmt::format("fsetxattr({}, {}, {})", file.get(), in_quotes(name), in_quotes(value));
   });
 }
 

@@ -14,19 +14,10 @@
 
 #include "sys/call.h"
 #include "sys/flags.h"
+#include "sys/outcome.h"
 
 namespace cloche::sys {
 namespace {
-
-Result<> outcome(long result, auto&& describe) {
-  if (result < 0) return fail(static_cast<int>(-result), describe());
-  return {};
-}
-
-Result<Fd> owned(long result, auto&& describe) {
-  if (result < 0) return fail(static_cast<int>(-result), describe());
-  return Fd(static_cast<int>(result));
-}
 
 // A trailing component as its own string, "" when the path ends in a slash.
 std::pair<std::string_view, std::string_view> split_last(std::string_view path) {
@@ -57,7 +48,7 @@ std::string_view kind_of(mode_t mode) {
 Result<Fd> open_at(int dirfd, const std::string& path, int flags, mode_t mode) {
   flags |= O_CLOEXEC;
   return owned(raw_call(SYS_openat, dirfd, path.c_str(), flags, mode), [&] {
-    return fmt::format("openat({}, {}, {})", dirfd_name(dirfd), quoted(path),
+    return fmt::format("openat({}, {}, {})", dirfd_name(dirfd), in_quotes(path),
                        open_flag_names(static_cast<uint64_t>(flags)));
   });
 }
@@ -74,7 +65,7 @@ Result<Fd> open_resolved(const Fd& root, std::string_view path, int flags, mode_
   for (int tries = 0; result == -EAGAIN && tries < 128; ++tries)
     result = raw_call(SYS_openat2, root.get(), name.c_str(), &how, sizeof how);
   return owned(result, [&] {
-    return fmt::format("openat2({}, {}, {{flags={}, resolve={}}})", root.get(), quoted(name),
+    return fmt::format("openat2({}, {}, {{flags={}, resolve={}}})", root.get(), in_quotes(name),
                        open_flag_names(how.flags), resolve_flag_names(how.resolve));
   });
 }
@@ -114,7 +105,7 @@ Result<Fd> make_file_in_root(const Fd& root, std::string_view path, mode_t mode)
 
 Result<> make_directory(int dirfd, const std::string& path, mode_t mode) {
   return outcome(raw_call(SYS_mkdirat, dirfd, path.c_str(), mode), [&] {
-    return fmt::format("mkdirat({}, {}, {:#o})", dirfd_name(dirfd), quoted(path), mode);
+    return fmt::format("mkdirat({}, {}, {:#o})", dirfd_name(dirfd), in_quotes(path), mode);
   });
 }
 
@@ -132,34 +123,34 @@ Result<> make_directories(const std::string& path, mode_t mode) {
 
 Result<> make_node(int dirfd, const std::string& name, mode_t type_and_mode, dev_t device) {
   return outcome(raw_call(SYS_mknodat, dirfd, name.c_str(), type_and_mode, device), [&] {
-    return fmt::format("mknodat({}, {}, {:#o}, {}:{})", dirfd_name(dirfd), quoted(name), type_and_mode,
+    return fmt::format("mknodat({}, {}, {:#o}, {}:{})", dirfd_name(dirfd), in_quotes(name), type_and_mode,
                        device >> 8 & 0xfff, device & 0xff);
   });
 }
 
 Result<> make_symlink(const std::string& target, int dirfd, const std::string& name) {
   return outcome(raw_call(SYS_symlinkat, target.c_str(), dirfd, name.c_str()), [&] {
-    return fmt::format("symlinkat({}, {}, {})", quoted(target), dirfd_name(dirfd), quoted(name));
+    return fmt::format("symlinkat({}, {}, {})", in_quotes(target), dirfd_name(dirfd), in_quotes(name));
   });
 }
 
 Result<> remove_at(int dirfd, const std::string& path, int flags) {
   return outcome(raw_call(SYS_unlinkat, dirfd, path.c_str(), flags), [&] {
-    return fmt::format("unlinkat({}, {}, {})", dirfd_name(dirfd), quoted(path),
+    return fmt::format("unlinkat({}, {}, {})", dirfd_name(dirfd), in_quotes(path),
                        (flags & AT_REMOVEDIR) != 0 ? "AT_REMOVEDIR" : "0");
   });
 }
 
 Result<> rename_at(int dirfd, const std::string& from, const std::string& to) {
   return outcome(raw_call(SYS_renameat, dirfd, from.c_str(), dirfd, to.c_str()), [&] {
-    return fmt::format("renameat({0}, {1}, {0}, {2})", dirfd_name(dirfd), quoted(from), quoted(to));
+    return fmt::format("renameat({0}, {1}, {0}, {2})", dirfd_name(dirfd), in_quotes(from), in_quotes(to));
   });
 }
 
 Result<> change_owner(int dirfd, const std::string& path, uid_t uid, gid_t gid) {
   const int flags = AT_SYMLINK_NOFOLLOW | (path.empty() ? AT_EMPTY_PATH : 0);
   return outcome(raw_call(SYS_fchownat, dirfd, path.c_str(), uid, gid, flags), [&] {
-    return fmt::format("fchownat({}, {}, {}, {})", dirfd_name(dirfd), quoted(path), uid, gid);
+    return fmt::format("fchownat({}, {}, {}, {})", dirfd_name(dirfd), in_quotes(path), uid, gid);
   });
 }
 
@@ -178,7 +169,7 @@ Result<struct stat> stat_fd(const Fd& file) {
 Result<struct stat> stat_at(int dirfd, const std::string& path, bool follow) {
   struct stat st{};
   CLOCHE_TRY(outcome(raw_call(SYS_newfstatat, dirfd, path.c_str(), &st, follow ? 0 : AT_SYMLINK_NOFOLLOW),
-                     [&] { return fmt::format("fstatat({}, {})", dirfd_name(dirfd), quoted(path)); }));
+                     [&] { return fmt::format("fstatat({}, {})", dirfd_name(dirfd), in_quotes(path)); }));
   return st;
 }
 
@@ -186,14 +177,14 @@ Result<std::string> read_link(int dirfd, const std::string& path) {
   std::string target(4096, '\0');
   const long length = raw_call(SYS_readlinkat, dirfd, path.c_str(), target.data(), target.size());
   CLOCHE_TRY(
-      outcome(length, [&] { return fmt::format("readlinkat({}, {})", dirfd_name(dirfd), quoted(path)); }));
+      outcome(length, [&] { return fmt::format("readlinkat({}, {})", dirfd_name(dirfd), in_quotes(path)); }));
   target.resize(static_cast<size_t>(length));
   return target;
 }
 
 Result<std::string> real_path(const std::string& path) {
   char* found = ::realpath(path.c_str(), nullptr);
-  if (found == nullptr) return fail(errno, fmt::format("realpath({})", quoted(path)));
+  if (found == nullptr) return fail(errno, fmt::format("realpath({})", in_quotes(path)));
   std::string copy = found;
   ::free(found);  // NOLINT: realpath(3) allocates so
   return copy;
@@ -210,10 +201,10 @@ Result<std::string> read_all(const Fd& file, const std::string& name, size_t lim
       content.resize(have);
       continue;
     }
-    CLOCHE_TRY(outcome(got, [&] { return fmt::format("read({})", quoted(name)); }));
+    CLOCHE_TRY(outcome(got, [&] { return fmt::format("read({})", in_quotes(name)); }));
     content.resize(have + static_cast<size_t>(got));
     if (got == 0) return content;
-    if (content.size() > limit) return fail(EFBIG, fmt::format("read({})", quoted(name)));
+    if (content.size() > limit) return fail(EFBIG, fmt::format("read({})", in_quotes(name)));
     room = content.size() < 65536 ? 8192 : content.size();
   }
 }
@@ -238,7 +229,7 @@ Result<std::string> read_file(int dirfd, const std::string& path, size_t limit) 
 }
 
 Result<> write_once(const Fd& file, std::string_view data, const std::string& name) {
-  const auto call = [&] { return fmt::format("write({}, {})", quoted(name), quoted(data)); };
+  const auto call = [&] { return fmt::format("write({}, {})", in_quotes(name), in_quotes(data)); };
   const long wrote = raw_call(SYS_write, file.get(), data.data(), data.size());
   CLOCHE_TRY(outcome(wrote, call));
   if (static_cast<size_t>(wrote) != data.size()) return fail(EIO, call());
@@ -265,7 +256,7 @@ Result<int64_t> file_system_magic(const Fd& file) {
 Result<int64_t> file_system_magic(const std::string& path) {
   struct statfs fs{};
   CLOCHE_TRY(outcome(raw_call(SYS_statfs, path.c_str(), &fs),
-                     [&] { return fmt::format("statfs({})", quoted(path)); }));
+                     [&] { return fmt::format("statfs({})", in_quotes(path)); }));
   return static_cast<int64_t>(fs.f_type);
 }
 
@@ -340,7 +331,7 @@ Result<Fd> sealed_memory_file(const char* name, std::string_view content) {
   const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   long raw = raw_call(SYS_memfd_create, name, flags | kMfdExec);
   if (raw == -EINVAL) raw = raw_call(SYS_memfd_create, name, flags);
-  CLOCHE_TRY_ASSIGN(file, owned(raw, [&] { return fmt::format("memfd_create({})", quoted(name)); }));
+  CLOCHE_TRY_ASSIGN(file, owned(raw, [&] { return fmt::format("memfd_create({})", in_quotes(name)); }));
   CLOCHE_TRY(write_once(file, content, name));
   CLOCHE_TRY(outcome(
       raw_call(SYS_fcntl, file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),

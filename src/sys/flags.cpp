@@ -69,7 +69,7 @@ std::string mount_attr_names(uint64_t flags) { return flag_names(flags, kMountAt
 std::string propagation_names(uint64_t flags) { return flag_names(flags, kPropagation); }
 std::string open_tree_flag_names(uint64_t flags) { return flag_names(flags, kOpenTree); }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr size_t kLongest = 120;
   std::string out = "\"";
   for (const char c : text.substr(0, kLongest)) {

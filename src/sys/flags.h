@@ -23,7 +23,7 @@ struct FlagName {
 [[nodiscard]] std::string propagation_names(uint64_t flags);      // MS_PRIVATE and its kin
 [[nodiscard]] std::string open_tree_flag_names(uint64_t flags);   // OPEN_TREE_*, AT_*
 // A string as C would write it, cut after 120 characters.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 // "AT_FDCWD" or the number.
 [[nodiscard]] std::string dirfd_name(int dirfd);
 

@@ -16,7 +16,7 @@ namespace {
 Result<Fd> open_tree(int dirfd, const char* path, unsigned flags) {
   const long raw = raw_call(SYS_open_tree, dirfd, path, flags);
   if (raw >= 0) return Fd(static_cast<int>(raw));
-  return fail(static_cast<int>(-raw), fmt::format("open_tree({}, {}, {})", dirfd_name(dirfd), quoted(path),
+  return fail(static_cast<int>(-raw), fmt::format("open_tree({}, {}, {})", dirfd_name(dirfd), in_quotes(path),
                                                   open_tree_flag_names(flags)));
 }
 
@@ -24,7 +24,7 @@ Result<> move_mount(int from, int to_dirfd, const char* to_path, unsigned flags)
   const long raw = raw_call(SYS_move_mount, from, "", to_dirfd, to_path, flags | MOVE_MOUNT_F_EMPTY_PATH);
   if (raw >= 0) return {};
   return fail(static_cast<int>(-raw),
-              fmt::format("move_mount({}, \"\", {}, {})", from, dirfd_name(to_dirfd), quoted(to_path)));
+              fmt::format("move_mount({}, \"\", {}, {})", from, dirfd_name(to_dirfd), in_quotes(to_path)));
 }
 
 Result<> setattr(int dirfd, const char* path, const MountAttributes& wanted, unsigned flags) {
@@ -37,7 +37,7 @@ Result<> setattr(int dirfd, const char* path, const MountAttributes& wanted, uns
   if (raw >= 0) return {};
   return fail(static_cast<int>(-raw),
               fmt::format("mount_setattr({}, {}, {}, {{set={}, clr={}, propagation={}}})", dirfd_name(dirfd),
-                          quoted(path), open_tree_flag_names(flags), mount_attr_names(wanted.set),
+                          in_quotes(path), open_tree_flag_names(flags), mount_attr_names(wanted.set),
                           mount_attr_names(wanted.clear), propagation_names(wanted.propagation)));
 }
 
@@ -56,7 +56,7 @@ Result<Fd> clone_tree(const Fd& place, bool recursive) {
 
 Result<FsContext> FsContext::open(const std::string& type) {
   const long raw = raw_call(SYS_fsopen, type.c_str(), FSOPEN_CLOEXEC);
-  if (raw < 0) return fail(static_cast<int>(-raw), fmt::format("fsopen({})", quoted(type)));
+  if (raw < 0) return fail(static_cast<int>(-raw), fmt::format("fsopen({})", in_quotes(type)));
   return FsContext(Fd(static_cast<int>(raw)), type);
 }
 
@@ -83,7 +83,7 @@ Result<> FsContext::set_flag(const std::string& key) {
 }
 Result<> FsContext::set_string(const std::string& key, const std::string& value) {
   return config(FSCONFIG_SET_STRING, "SET_STRING", key.c_str(), value.c_str(), 0,
-                fmt::format(", {}, {}", key, quoted(value)));
+                fmt::format(", {}, {}", key, in_quotes(value)));
 }
 Result<> FsContext::set_fd(const std::string& key, const Fd& value) {
   return config(FSCONFIG_SET_FD, "SET_FD", key.c_str(), nullptr, value.get(),
@@ -121,8 +121,8 @@ Result<> pivot_to_working_directory() {
 Result<> unmount(const std::string& path, int flags) {
   const long raw = raw_call(SYS_umount2, path.c_str(), flags);
   if (raw >= 0) return {};
-  return fail(static_cast<int>(-raw),
-              fmt::format("umount2({}, {})", quoted(path), (flags & MNT_DETACH) != 0 ? "MNT_DETACH" : "0"));
+  return fail(static_cast<int>(-raw), fmt::format("umount2({}, {})", in_quotes(path),
+                                                  (flags & MNT_DETACH) != 0 ? "MNT_DETACH" : "0"));
 }
 
 }  // namespace cloche::sys

@@ -15,14 +15,10 @@
 
 #include "sys/call.h"
 #include "sys/flags.h"
+#include "sys/outcome.h"
 
 namespace cloche::sys {
 namespace {
-
-Result<> outcome(long result, auto&& describe) {
-  if (result < 0) return fail(static_cast<int>(-result), describe());
-  return {};
-}
 
 struct NamespaceName {
   std::string_view oci, file;
@@ -84,7 +80,7 @@ Result<> start_thread(std::span<std::byte> stack, int (*work)(void*), void* argu
 
 Result<> join_namespace(const Fd& ns, uint64_t clone_flag, const std::string& name) {
   return outcome(raw_call(SYS_setns, ns.get(), clone_flag),
-                 [&] { return fmt::format("setns({}, {})", quoted(name), clone_flag_names(clone_flag)); });
+                 [&] { return fmt::format("setns({}, {})", in_quotes(name), clone_flag_names(clone_flag)); });
 }
 
 Result<> unshare_namespaces(uint64_t clone_flags) {
@@ -181,11 +177,11 @@ Result<> new_session() {
 }
 Result<> set_hostname(const std::string& name) {
   return outcome(raw_call(SYS_sethostname, name.c_str(), name.size()),
-                 [&] { return fmt::format("sethostname({})", quoted(name)); });
+                 [&] { return fmt::format("sethostname({})", in_quotes(name)); });
 }
 Result<> set_domainname(const std::string& name) {
   return outcome(raw_call(SYS_setdomainname, name.c_str(), name.size()),
-                 [&] { return fmt::format("setdomainname({})", quoted(name)); });
+                 [&] { return fmt::format("setdomainname({})", in_quotes(name)); });
 }
 Result<> set_personality(unsigned long persona) {
   return outcome(raw_call(SYS_personality, persona),
@@ -193,7 +189,7 @@ Result<> set_personality(unsigned long persona) {
 }
 Result<> join_session_keyring(const std::string& name) {
   return outcome(raw_call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str()),
-                 [&] { return fmt::format("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name)); });
+                 [&] { return fmt::format("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", in_quotes(name)); });
 }
 
 namespace {
@@ -232,7 +228,7 @@ namespace {
 std::string shown_arguments(const std::vector<std::string>& args) {
   constexpr size_t kShown = 6;
   std::string text;
-  for (size_t i = 0; i < args.size() && i < kShown; ++i) text += (i == 0 ? "" : ", ") + quoted(args[i]);
+  for (size_t i = 0; i < args.size() && i < kShown; ++i) text += (i == 0 ? "" : ", ") + in_quotes(args[i]);
   return args.size() > kShown ? fmt::format("{}, ... ({} in all)", text, args.size()) : text;
 }
 
@@ -246,7 +242,7 @@ Error execute(const Fd& file, const std::string& path, const std::vector<std::st
                           ? raw_call(SYS_execveat, file.get(), "", argv.data(), envp.data(), AT_EMPTY_PATH)
                           : raw_call(SYS_execve, path.c_str(), argv.data(), envp.data());
   return Error{.code = static_cast<int>(-result),
-               .call = fmt::format("execve({}, [{}], [{} variables])", quoted(path), shown_arguments(args),
+               .call = fmt::format("execve({}, [{}], [{} variables])", in_quotes(path), shown_arguments(args),
                                    env.size()),
                .context = {}};
 }

@@ -9,17 +9,13 @@
 
 #include "sys/call.h"
 #include "sys/flags.h"
+#include "sys/outcome.h"
 
 namespace cloche::sys {
 namespace {
 
 constexpr size_t kMostFiles = 4;
 constexpr size_t kLongestPacket = 8192;
-
-Result<> outcome(long result, auto&& describe) {
-  if (result < 0) return fail(static_cast<int>(-result), describe());
-  return {};
-}
 
 // The number of bytes, or -errno.
 long send_message(const Fd& socket, std::string_view bytes, std::span<const int> files) {
@@ -55,7 +51,7 @@ Result<std::pair<sockaddr_un, socklen_t>> address_in(const Fd& directory, const 
   const std::string path = fmt::format("/proc/self/fd/{}/{}", directory.get(), name);
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path)
-    return fail(ENAMETOOLONG, fmt::format("bind({})", quoted(path)));
+    return fail(ENAMETOOLONG, fmt::format("bind({})", in_quotes(path)));
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return std::pair(address, static_cast<socklen_t>(sizeof address));
@@ -120,9 +116,9 @@ Result<Fd> listen_at(const Fd& directory, const std::string& name) {
   CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_SEQPACKET));
   CLOCHE_TRY_ASSIGN(address, address_in(directory, name));
   CLOCHE_TRY(outcome(raw_call(SYS_bind, socket.get(), &address.first, address.second),
-                     [&] { return fmt::format("bind({})", quoted(name)); }));
+                     [&] { return fmt::format("bind({})", in_quotes(name)); }));
   CLOCHE_TRY(outcome(raw_call(SYS_listen, socket.get(), 8),
-                     [&] { return fmt::format("listen({})", quoted(name)); }));
+                     [&] { return fmt::format("listen({})", in_quotes(name)); }));
   return socket;
 }
 
@@ -130,7 +126,7 @@ Result<Fd> connect_at(const Fd& directory, const std::string& name) {
   CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_SEQPACKET));
   CLOCHE_TRY_ASSIGN(address, address_in(directory, name));
   CLOCHE_TRY(outcome(raw_call(SYS_connect, socket.get(), &address.first, address.second),
-                     [&] { return fmt::format("connect({})", quoted(name)); }));
+                     [&] { return fmt::format("connect({})", in_quotes(name)); }));
   return socket;
 }
 
@@ -138,11 +134,11 @@ Result<Fd> connect_stream(const std::string& path) {
   CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_STREAM));
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path)
-    return fail(ENAMETOOLONG, fmt::format("connect({})", quoted(path)));
+    return fail(ENAMETOOLONG, fmt::format("connect({})", in_quotes(path)));
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   CLOCHE_TRY(outcome(raw_call(SYS_connect, socket.get(), &address, sizeof address),
-                     [&] { return fmt::format("connect({})", quoted(path)); }));
+                     [&] { return fmt::format("connect({})", in_quotes(path)); }));
   return socket;
 }
 

@@ -14,6 +14,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "support/place.h"
+
 namespace cloche::test {
 namespace fs = std::filesystem;
 namespace {
@@ -38,7 +40,7 @@ void wait_for_orphans() {
 }  // namespace
 
 std::string documented(const std::string& name) {
-  const std::string path = CLOCHE_SOURCE_DIR "/docs/callers.md";
+  const std::string path = source_directory() / "docs/callers.md";
   std::ifstream file(path);
   std::string line, block;
   bool found = false;

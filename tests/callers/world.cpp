@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "callers/caller.h"
+#include "support/place.h"
 
 namespace cloche::test {
 namespace {
@@ -53,7 +54,7 @@ void enter_world() {
   mount_or_throw("tmpfs", "/usr/local/bin", MS_NODEV);
   keep_changes("/etc", "/mnt");
   const Outcome installed =
-      run({.argv = {"sh", "-ec", documented("/usr/local/bin/cloche-runtime")}, .cwd = CLOCHE_SOURCE_DIR});
+      run({.argv = {"sh", "-ec", documented("/usr/local/bin/cloche-runtime")}, .cwd = source_directory()});
   if (!installed.ok()) throw std::runtime_error(installed.describe());
 }
 

@@ -62,7 +62,9 @@ TEST_F(RuntimePlacement, AnExecRunsOnItsProcessors) {
   // Before Linux 6.2 a cgroup with a cpuset may give whoever comes into it all its processors: the kernel's to decide.
   const std::string decided = with(R"({"initial": "1"})").out;
   const bool may_widen = needs::kernel(6, 2) && !needs::cgroup2_controller("cpuset");
-  if (!may_widen || decided != "Cpus_allowed_list:\t" + all) EXPECT_EQ(decided, "Cpus_allowed_list:\t1\n");
+  if (!may_widen || decided != "Cpus_allowed_list:\t" + all) {
+    EXPECT_EQ(decided, "Cpus_allowed_list:\t1\n");
+  }
   const Outcome missing = with(R"({"final": "4000"})");
   EXPECT_EQ(missing.exit_code, 255);
   for (const char* word : {"affinity-final", "sched_setaffinity(0, 4000)", "none of these processors"})

@@ -23,6 +23,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "support/place.h"
+
 namespace cloche::test {
 std::string cgroup2_options() {
   std::ifstream file("/proc/self/mounts");
@@ -246,6 +248,6 @@ Outcome run(const Command& command) { return Running(command).finish(); }
 
 Outcome shell(const std::string& script) { return run({.argv = {"sh", "-c", script}}); }
 
-std::string program(const std::string& name) { return fmt::format("{}/{}", CLOCHE_BIN_DIR, name); }
+std::string program(const std::string& name) { return program_directory() / name; }
 
 }  // namespace cloche::test

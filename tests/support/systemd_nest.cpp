@@ -10,6 +10,8 @@
 #include <iterator>
 #include <thread>
 
+#include "support/place.h"
+
 namespace cloche::test {
 namespace fs = std::filesystem;
 namespace {
@@ -72,7 +74,7 @@ SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory
   std::ofstream(units + "/user@.service") << fmt::format(kUserUnit, units);
   process_ = std::make_unique<Running>(
       Command{.argv = {"unshare", "-m", "-p", "-f", "-u", "-i", "--kill-child",
-                       std::string(CLOCHE_SOURCE_DIR) + "/tests/support/systemd-nest", directory_, units},
+                       source_directory() / "tests/support/systemd-nest", directory_, units},
               .limit = std::chrono::seconds(500)});
   const pid_t outer = process_->pid();
   const bool up = comes_true([&] {

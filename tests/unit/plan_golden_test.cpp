@@ -13,6 +13,7 @@
 #include "plan/planner.h"
 #include "plan_hosts.h"
 #include "spec/read.h"
+#include "support/place.h"
 
 namespace cloche::plan {
 namespace {
@@ -63,7 +64,7 @@ const Golden kGolden[] = {
     {"cloche-host-rootless", test::user_host, host_image},
 };
 
-fs::path golden_directory() { return fs::path(CLOCHE_SOURCE_DIR) / "tests/unit/golden"; }
+fs::path golden_directory() { return cloche::test::source_directory() / "tests/unit/golden"; }
 
 std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);

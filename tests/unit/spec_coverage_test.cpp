@@ -13,6 +13,7 @@
 #include "plan_requests.h"
 #include "sample_plans.h"
 #include "spec/read_described.h"
+#include "support/place.h"
 
 namespace cloche {
 namespace {
@@ -45,7 +46,7 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::ifstream file(std::filesystem::path(CLOCHE_SOURCE_DIR) / "docs/spec-coverage.md");
+  std::ifstream file(test::source_directory() / "docs/spec-coverage.md");
   std::vector<Row> all;
   const auto cell = [](std::string text) {
     const size_t first = text.find_first_not_of(" `"), last = text.find_last_not_of(" `");
@@ -68,7 +69,7 @@ std::vector<Row> rows() {
 std::map<std::string, std::string> tests() {
   std::map<std::string, std::string> all;
   for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(std::filesystem::path(CLOCHE_SOURCE_DIR) / "tests")) {
+       std::filesystem::recursive_directory_iterator(test::source_directory() / "tests")) {
     if (entry.path().extension() != ".cpp") continue;
     const std::string text = slurp(entry.path());
     for (size_t at = text.find("\nTEST"); at != std::string::npos;) {
@@ -149,7 +150,7 @@ void add_plan(plan::Request request, Becomes& becomes) {
 Becomes becomes() {
   Becomes all;
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(CLOCHE_SOURCE_DIR) / "tests/unit/golden")) {
+       std::filesystem::directory_iterator(test::source_directory() / "tests/unit/golden")) {
     const auto plan = boost::json::parse(slurp(entry.path() / "plan.json"));
     for (const auto& step : plan.at("steps").as_array())
       all.emplace(step.at("kind").as_string(), without_indexes(step.at("why").at("from").as_string()));

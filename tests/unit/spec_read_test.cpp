@@ -9,6 +9,7 @@
 #include <string>
 
 #include "spec/read.h"
+#include "support/place.h"
 
 namespace cloche::spec {
 namespace {
@@ -29,7 +30,7 @@ std::vector<std::string> warnings_of(std::string_view json) {
 using Lines = std::vector<std::string>;
 
 std::string corpus(const std::string& name) {
-  std::ifstream file(std::string(CLOCHE_SOURCE_DIR "/tests/fuzz/corpus/fuzz_config/") + name);
+  std::ifstream file(test::source_directory() / "tests/fuzz/corpus/fuzz_config" / name);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
@@ -294,7 +295,7 @@ TEST(ReadSpec, EveryChangedByteOfARealConfigIsHandled) {
 TEST(ReadSpec, EveryRealConfigIsReadWithoutWarning) {
   size_t count = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(CLOCHE_SOURCE_DIR "/tests/fuzz/corpus/fuzz_config")) {
+       std::filesystem::directory_iterator(test::source_directory() / "tests/fuzz/corpus/fuzz_config")) {
     if (entry.path().extension() != ".json") continue;
     const auto reading = read_spec_file(entry.path());
     ASSERT_TRUE(reading) << entry.path() << ": " << reading.error().message();

@@ -6,6 +6,7 @@
 #include "spec/default_spec.h"
 #include "spec/read.h"
 #include "spec/validate.h"
+#include "support/place.h"
 
 namespace cloche::spec {
 namespace {
@@ -45,7 +46,7 @@ TEST(Validate, DefaultsAndRealConfigsAreValid) {
   EXPECT_EQ(verdict(default_spec()), "valid");
   EXPECT_EQ(verdict(default_rootless_spec(1000, 1000)), "valid");
   for (const auto& file :
-       std::filesystem::directory_iterator(CLOCHE_SOURCE_DIR "/tests/fuzz/corpus/fuzz_config")) {
+       std::filesystem::directory_iterator(test::source_directory() / "tests/fuzz/corpus/fuzz_config")) {
     if (file.path().extension() != ".json") continue;
     const auto result = validate(read_spec_file(file.path())->value);
     ASSERT_TRUE(result) << file.path() << ": " << result.error().message();

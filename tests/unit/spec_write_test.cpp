@@ -6,6 +6,7 @@
 #include "spec/default_spec.h"
 #include "spec/read.h"
 #include "spec/write.h"
+#include "support/place.h"
 
 namespace cloche::spec {
 namespace {
@@ -32,7 +33,7 @@ bool same(const T& a, const T& b) {
 
 TEST(WriteSpec, EveryRealConfigComesBackTheSame) {
   for (const auto& entry :
-       std::filesystem::directory_iterator(CLOCHE_SOURCE_DIR "/tests/fuzz/corpus/fuzz_config")) {
+       std::filesystem::directory_iterator(test::source_directory() / "tests/fuzz/corpus/fuzz_config")) {
     if (entry.path().extension() != ".json") continue;
     const Spec spec = read_spec_file(entry.path())->value;
     for (const Layout layout : {Layout::compact, Layout::indented}) {
