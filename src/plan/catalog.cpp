@@ -33,6 +33,7 @@ template <> constexpr Entry row<SetScopeProperties> = {"set-scope-properties", P
 
 template <> constexpr Entry row<CloneProcess> = {"clone", P::namespaces, "clone3", "clone(2)", {5, 7}, none};
 template <> constexpr Entry row<RestoreProcesses> = {"restore-processes", P::process, "criu restore", "criu(8)", {}, host_root};
+template <> constexpr Entry row<FinishRestore> = {"finish-restore", P::process, "criu restore", "criu(8)", {}, host_root};
 template <> constexpr Entry row<DenySetgroups> = {"deny-setgroups", P::id_map, "/proc/PID/setgroups", "user_namespaces(7)", {3, 19}, none};
 template <> constexpr Entry row<WriteIdMap> = {"write-id-map", P::id_map, "/proc/PID/uid_map, gid_map", "user_namespaces(7)", {3, 8}, none};
 template <> constexpr Entry row<GiveStreams> = {"give-streams", P::process, "fchown", "chown(2)", {}, host_root};

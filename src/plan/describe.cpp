@@ -157,9 +157,11 @@ std::string say(const SetDomainname& a) {
 }
 std::string say(const LoopbackUp&) { return "bring the loopback device lo up"; }
 std::string say(const RestoreProcesses& a) {
-  return fmt::format("have criu bring the processes back from the checkpoint in {}, with {} as their root",
-                     shown(a.images), shown(a.root));
+  return fmt::format("have criu bring the processes back from the checkpoint in {}, with {} as their root{}",
+                     shown(a.images), shown(a.root),
+                     a.pauses ? ", and wait when the namespaces are there" : "");
 }
+std::string say(const FinishRestore&) { return "have criu go on, and end"; }
 
 std::string say(const MoveNetDevice& a) {
   return fmt::format(

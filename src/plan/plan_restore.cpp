@@ -43,7 +43,13 @@ class RestorePlanner {
     CLOCHE_PLAN(streams());
     CLOCHE_PLAN(namespaces());
     mounts();
-    b_.host("restore", std::move(step_), Builder::standard("the processes are those of the checkpoint"));
+    const auto why = Builder::standard("the processes are those of the checkpoint");
+    const bool pauses = step_.pauses = hooks();
+    b_.host("restore", std::move(step_), why);
+    if (!pauses) return {};
+    plan_hooks(b_, Side::host, "prestart");
+    plan_hooks(b_, Side::host, "createRuntime");
+    b_.host("restore-finish", FinishRestore{}, why);
     return {};
   }
 
@@ -55,14 +61,15 @@ class RestorePlanner {
           "",
           "systemd's cgroup driver starts a scope with a process in it, and here there is none yet: "
           "restore without --systemd-cgroup, with a path as linux.cgroupsPath");
-    if (b_.spec.hooks && !(b_.spec.hooks->prestart.empty() && b_.spec.hooks->createRuntime.empty()))
-      return refuse("hooks",
-                    "prestart and createRuntime hooks have no place in a restore: criu makes the namespaces "
-                    "and the processes in one go");
     if (b_.user_namespace())
       return refuse("linux.namespaces", "criu cannot open its files from inside a user namespace");
     if (b_.os.intelRdt) return refuse("linux.intelRdt", "it cannot be restored");
     return {};
+  }
+
+  // Those that look at the new namespaces from outside. The others belong to a start of the command.
+  [[nodiscard]] bool hooks() const {
+    return b_.spec.hooks && !(b_.spec.hooks->prestart.empty() && b_.spec.hooks->createRuntime.empty());
   }
 
   void begin() {
@@ -162,6 +169,7 @@ Strings criu_restore_arguments(const RestoreProcesses& step) {
                "-v4",       "--pidfile",          step.place + "/pid", "--root",
                step.root};
   if (!step.cgroups.empty()) args.insert(args.end(), {"--cgroup-yard", step.place + "/cgroups"});
+  if (step.pauses) args.insert(args.end(), {"--action-script", step.place + "/script/pause"});
   for (const InheritedFd& fd : step.inherited)
     args.insert(args.end(), {"--inherit-fd", fmt::format("fd[{}]:{}", fd.number, fd.key)});
   args.insert(args.end(), step.args.begin(), step.args.end());

@@ -169,6 +169,9 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   Strings args = criu_restore_arguments(a);
   std::erase_if(
       args, [](const std::string& arg) { return arg == "--restore-detached" || arg == "--restore-sibling"; });
+  // Hooks are no part of the script.
+  if (const auto pause = std::ranges::find(args, "--action-script"); pause != args.end())
+    args.erase(pause, pause + 2);
   std::string streams;
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
   line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));
@@ -194,6 +197,8 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   line(fmt::format("rm -r -- {0} && rmdir -- {1}", shell_word(a.place),
                    shell_word(a.place.substr(0, a.place.rfind('/')))));
 }
+
+void ScriptWriter::emit(const FinishRestore&) { line("# criu has not waited: its command is above"); }
 
 void ScriptWriter::emit(const MoveNetDevice& a) {
   not_done(fmt::format("the device {} stays on the host: ip(8) keeps no addresses when it moves one",

@@ -82,6 +82,7 @@ class ScriptWriter {
   void emit(const LoopbackUp&);
   void emit(const MoveNetDevice&);
   void emit(const RestoreProcesses&);
+  void emit(const FinishRestore&);
   void emit(const WriteSysctl&);
   void emit(const ResetSignals&);
   void emit(const NewSession&);

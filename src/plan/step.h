@@ -466,15 +466,20 @@ BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // mount points are made first. `place` is the container's directory for it: criu writes the first process's pid into `pid`
 // there, sees the cgroup2 mount `cgroups` at `cgroups/unified` (a mount that it made itself would take that file
 // system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
-// line, of which `args` is what the other fields do not say.
+// line, of which `args` is what the other fields do not say. With `pauses` the step ends when criu has made the
+// namespaces and the first process, and criu waits there for FinishRestore: what hooks ask for.
 struct RestoreProcesses {
   std::string program, images, work, place, root, cgroups;
   Strings args;
   std::vector<MountPoint> points;
   std::vector<InheritedFd> inherited;
+  bool pauses = false;
 };
 BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
-                      (program, images, work, place, root, cgroups, args, points, inherited))
+                      (program, images, work, place, root, cgroups, args, points, inherited, pauses))
+// The criu that waits goes on, to its end.
+struct FinishRestore {};
+BOOST_DESCRIBE_STRUCT(FinishRestore, (), ())
 
 using AnyAction =
     std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
@@ -487,7 +492,7 @@ using AnyAction =
                  SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
                  CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
                  WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
-                 SetScopeProperties, ConnectListener, MoveNetDevice, RestoreProcesses>;
+                 SetScopeProperties, ConnectListener, MoveNetDevice, RestoreProcesses, FinishRestore>;
 
 // One of them; std::visit, std::get_if and std::holds_alternative take it as the variant that it is. What is made for
 // every alternative at once (copying, moving, destroying) is compiled in step.cpp, and not again in each file that has a

@@ -270,7 +270,7 @@ sys::Result<CriuPlace> Dump::take_place() {
 }
 
 sys::Result<> Dump::run(const CriuPlace& place) {
-  auto dumped = run_criu(command_, place);
+  auto dumped = run_criu(std::move(command_), place);
   if (!dumped && !options_.pre_dump) (void)sys::remove_at(AT_FDCWD, images_ + "/" + kStreams);
   return dumped;
 }

@@ -2,8 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/mount.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@
 #include "sys/files.h"
 #include "sys/flags.h"
 #include "sys/mounts.h"
+#include "sys/number.h"
 #include "sys/process.h"
 #include "sys/program.h"
 
@@ -51,6 +55,26 @@ sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
   return sys::attach_mount(tree, AT_FDCWD, place.console());
 }
 
+// What criu calls as its action script (criu(8)), at every stage: it waits at the one at which hooks run. We hold the
+// other ends of both FIFOs; when we are gone, the answer is an end of file, which is a no. On a mount of its own, since
+// the state directory may be where nothing is executed.
+sys::Result<> show_script(const CriuPlace& place) {
+  CLOCHE_TRY_ASSIGN(context, sys::FsContext::open("tmpfs"));
+  CLOCHE_TRY(context.set_string("mode", "0700"));
+  CLOCHE_TRY(context.create());
+  CLOCHE_TRY_ASSIGN(mount, context.mount(MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID));
+  CLOCHE_TRY(sys::create_file(
+      mount.get(), "pause",
+      fmt::format("#!/bin/sh\n"
+                  "[ \"$CRTOOLS_SCRIPT_ACTION\" = setup-namespaces ] || exit 0\n"
+                  "kill -0 {} && exec 3<{} || exit\n"
+                  "echo \"$CRTOOLS_INIT_PID\" 1<>{}\n"
+                  "read -r answer <&3 && [ \"$answer\" = go ]\n",
+                  sys::raw_call(SYS_getppid), plan::shell_word(place.go()), plan::shell_word(place.made())),
+      0700));
+  return sys::attach_mount(mount, AT_FDCWD, place.script());
+}
+
 // What is mounted is criu's alone and goes with it.
 sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   if (command.root.empty() && command.cgroups.empty()) return {};
@@ -63,6 +87,7 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
   if (!command.cgroups.empty()) CLOCHE_TRY(show_cgroups(command.cgroups, place));
   if (terminal.valid()) CLOCHE_TRY(show_terminal(terminal, place));
+  if (command.pauses) CLOCHE_TRY(show_script(place));
   if (command.root.empty()) return {};
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, true));
@@ -214,8 +239,13 @@ std::string shown(const CriuCommand& command) {
 namespace {
 
 sys::Result<> remove_parts(const std::string& place) {
-  constexpr std::pair<const char*, int> kParts[] = {
-      {"/pid", 0}, {"/console", 0}, {"/cgroups/unified", AT_REMOVEDIR}, {"/cgroups", AT_REMOVEDIR}};
+  constexpr std::pair<const char*, int> kParts[] = {{"/pid", 0},
+                                                    {"/console", 0},
+                                                    {"/made", 0},
+                                                    {"/go", 0},
+                                                    {"/script", AT_REMOVEDIR},
+                                                    {"/cgroups/unified", AT_REMOVEDIR},
+                                                    {"/cgroups", AT_REMOVEDIR}};
   for (const auto& [part, flags] : kParts)
     if (auto removed = sys::remove_at(AT_FDCWD, place + part, flags);
         !removed && removed.error().code != ENOENT)
@@ -254,15 +284,76 @@ CriuPlace::~CriuPlace() {
   if (const auto there = sys::leads_to(path_, held_); there && *there) (void)remove(path_);
 }
 
-sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place) {
+sys::Result<RunningCriu::Pause> RunningCriu::make_pause(const CriuPlace& place) {
+  CLOCHE_TRY(sys::make_directory(AT_FDCWD, place.script(), 0700));
+  for (const std::string& fifo : {place.made(), place.go()})
+    CLOCHE_TRY(sys::make_node(AT_FDCWD, fifo, S_IFIFO | 0600, 0));
+  Pause pause;
+  CLOCHE_TRY_ASSIGN(made, sys::open_at(AT_FDCWD, place.made(), O_RDONLY | O_NONBLOCK));
+  pause.made = std::move(made);
+  // For reading too: that opens without anybody at the other end.
+  CLOCHE_TRY_ASSIGN(go, sys::open_at(AT_FDCWD, place.go(), O_RDWR | O_NONBLOCK));
+  pause.go = std::move(go);
+  return pause;
+}
+
+sys::Result<RunningCriu> RunningCriu::start(CriuCommand command, const CriuPlace& place) {
   CLOCHE_TRY_ASSIGN(log, make_log(command.log));
+  Pause pause;
+  if (command.pauses) {
+    CLOCHE_TRY_ASSIGN(made, make_pause(place));
+    pause = std::move(made);
+  }
   CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({}));
   if (std::holds_alternative<sys::Child>(cloned)) become_criu(command, place, std::move(log));
   // Who reads from the other end sees when criu has closed it.
   for (const int fd : command.keep) sys::raw_call(SYS_close, fd);
-  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(std::get<sys::Parent>(cloned).child));
+  command.terminal.reset();
+  return RunningCriu(std::move(command), std::move(log), std::move(pause),
+                     std::get<sys::Parent>(std::move(cloned)));
+}
+
+sys::Result<> RunningCriu::wait_for_end() {
+  const sys::Fd pidfd = std::move(process_.pidfd);
+  CLOCHE_TRY_ASSIGN(ending, sys::wait_for(process_.child));
   if (ending.exit_code() == 0) return {};
-  return refused(command, ending, log);
+  return refused(command_, ending, log_);
+}
+
+sys::Result<pid_t> RunningCriu::await_namespaces() {
+  pollfd places[] = {{.fd = pause_.made.get(), .events = POLLIN, .revents = 0},
+                     {.fd = process_.pidfd.get(), .events = POLLIN, .revents = 0}};
+  while ((places[0].revents & POLLIN) == 0 && places[1].revents == 0) {
+    const long ready = sys::raw_call(SYS_ppoll, places, std::size(places), nullptr, nullptr, 0);
+    if (ready < 0 && ready != -EINTR) return sys::fail(static_cast<int>(-ready), "ppoll(criu)");
+  }
+  if ((places[0].revents & POLLIN) == 0) {
+    CLOCHE_TRY(wait_for_end());
+    return sys::fail_because("criu has not called its --action-script when the namespaces were there");
+  }
+  char text[32] = {};
+  const long got = sys::raw_call(SYS_read, pause_.made.get(), text, sizeof text - 1);
+  std::string_view line(text, got > 0 ? static_cast<size_t>(got) : 0);
+  const auto pid = sys::whole_number<pid_t>(line.substr(0, line.find('\n')));
+  if (!pid || *pid <= 0)
+    return sys::fail_because(fmt::format("criu says {} as the first process", sys::in_quotes(line)));
+  return *pid;
+}
+
+sys::Result<> RunningCriu::finish() {
+  if (pause_.go.valid()) CLOCHE_TRY(sys::write_once(pause_.go, "go\n", "the answer to criu"));
+  return wait_for_end();
+}
+
+RunningCriu::~RunningCriu() {
+  if (!process_.pidfd.valid()) return;
+  if (pause_.go.valid()) (void)sys::write_once(pause_.go, "no\n", "the answer to criu");
+  (void)sys::wait_for(process_.child);
+}
+
+sys::Result<> run_criu(CriuCommand command, const CriuPlace& place) {
+  CLOCHE_TRY_ASSIGN(running, RunningCriu::start(std::move(command), place));
+  return running.finish();
 }
 
 }  // namespace cloche::runtime

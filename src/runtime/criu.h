@@ -10,6 +10,7 @@
 #include "plan/step.h"
 #include "sys/error.h"
 #include "sys/fd.h"
+#include "sys/process.h"
 
 namespace cloche::runtime {
 
@@ -34,6 +35,9 @@ class CriuPlace {
   [[nodiscard]] std::string cgroups() const { return path_ + "/cgroups"; }  // --cgroup-yard
   [[nodiscard]] std::string console() const { return path_ + "/console"; }
   [[nodiscard]] std::string pid() const { return path_ + "/pid"; }
+  [[nodiscard]] std::string script() const { return path_ + "/script"; }  // a directory
+  [[nodiscard]] std::string made() const { return path_ + "/made"; }  // FIFOs, between that script and us
+  [[nodiscard]] std::string go() const { return path_ + "/go"; }
 
  private:
   CriuPlace(std::string path, sys::Fd held) : path_(std::move(path)), held_(std::move(held)) {}
@@ -55,13 +59,49 @@ struct CriuCommand {
   // slave of a terminal, which is also the source "terminal" of `inherited`; invalid: none.
   std::string cgroups;
   sys::Fd terminal;
+  // restore: it waits when the namespaces are there. `args` has its --action-script, script()/pause.
+  bool pauses = false;
 };
 
 // "criu dump -t 7 ...": as a shell would take it.
 [[nodiscard]] std::string shown(const CriuCommand& command);
 
-// Runs it to its end; its output goes into the log. The error says what that says, and where it is.
-sys::Result<> run_criu(const CriuCommand& command, const CriuPlace& place);
+// A criu that works; its output goes into the log. Errors say what that says, and where it is. The place must outlive
+// it.
+class RunningCriu {
+ public:
+  static sys::Result<RunningCriu> start(CriuCommand command, const CriuPlace& place);
+  // The first process, which waits with criu: only with `pauses`.
+  sys::Result<pid_t> await_namespaces();
+  // Lets it go on where it waits, and waits for its end.
+  sys::Result<> finish();
+  RunningCriu(RunningCriu&&) noexcept = default;
+  RunningCriu& operator=(RunningCriu&&) = delete;
+  RunningCriu(const RunningCriu&) = delete;
+  RunningCriu& operator=(const RunningCriu&) = delete;
+  // One that still works gives up, and takes back what it has made.
+  ~RunningCriu();
+
+ private:
+  struct Pause {
+    sys::Fd made, go;  // the ends of the FIFOs
+  };
+  RunningCriu(CriuCommand command, sys::Fd log, Pause pause, sys::Parent process)
+      : command_(std::move(command)),
+        log_(std::move(log)),
+        pause_(std::move(pause)),
+        process_(std::move(process)) {}
+  static sys::Result<Pause> make_pause(const CriuPlace& place);
+  sys::Result<> wait_for_end();
+
+  CriuCommand command_;
+  sys::Fd log_;
+  Pause pause_;
+  sys::Parent process_;  // its pidfd is invalid once it has been waited for
+};
+
+// Runs it to its end.
+sys::Result<> run_criu(CriuCommand command, const CriuPlace& place);
 
 // The line of a log of criu's that says why it gave up, without time stamp and place in its source: the first error
 // that is none of what criu only tries out. "" when there is none.

@@ -281,6 +281,7 @@ StepFailure Execution::container_failure(size_t near, sys::Error seen) {
 }
 
 void Execution::abandon() {
+  host_.give_up();
   if (pidfd_.valid()) {
     (void)sys::signal_process(pidfd_, SIGKILL);
     (void)sys::wait_for(pid_);

@@ -31,6 +31,16 @@
 #include "sys/sockets.h"
 
 namespace cloche::runtime {
+namespace {
+
+sys::Result<pid_t> written_pid(const CriuPlace& place) {
+  CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, place.pid()));
+  const pid_t pid = sys::whole_number<pid_t>(text).value_or(0);
+  if (pid <= 0) return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::in_quotes(text)));
+  return pid;
+}
+
+}  // namespace
 
 sys::Result<> HostSide::prepare_step(const plan::Action& action) {
   if (const auto* join = std::get_if<plan::JoinNamespace>(&action)) {
@@ -204,6 +214,15 @@ sys::Result<> HostSide::act(const plan::ConnectListener& step) {
   return {};
 }
 
+sys::Result<> HostSide::set_restored(pid_t pid) {
+  pid_ = pid;
+  if (!prepared_.init_mark.valid()) return {};
+  CLOCHE_TRY_ASSIGN(mark, mark_of(pid_));
+  CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line(mark), "init"));
+  prepared_.init_mark.reset();
+  return {};
+}
+
 // It is this process's child: criu makes it as a sibling of its own.
 sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
   CLOCHE_TRY_ASSIGN(place, CriuPlace::make(step.place));
@@ -214,23 +233,33 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
     terminal_ = std::move(pair.master);
     slave = std::move(pair.slave);
   }
-  CLOCHE_TRY(run_criu({.program = step.program,
-                       .args = plan::criu_restore_arguments(step),
-                       .keep = {},
-                       .log = step.work + "/restore.log",
-                       .root = step.root,
-                       .points = step.points,
-                       .inherited = step.inherited,
-                       .cgroups = step.cgroups,
-                       .terminal = std::move(slave)},
-                      place));
-  CLOCHE_TRY_ASSIGN(text, sys::read_file(AT_FDCWD, place.pid()));
-  pid_ = sys::whole_number<pid_t>(text).value_or(0);
-  if (pid_ <= 0) return sys::fail_because(fmt::format("criu wrote {} as the pid", sys::in_quotes(text)));
-  if (!prepared_.init_mark.valid()) return {};
-  CLOCHE_TRY_ASSIGN(mark, mark_of(pid_));
-  CLOCHE_TRY(sys::write_once(prepared_.init_mark, to_line(mark), "init"));
-  prepared_.init_mark.reset();
+  CLOCHE_TRY_ASSIGN(running, RunningCriu::start({.program = step.program,
+                                                 .args = plan::criu_restore_arguments(step),
+                                                 .keep = {},
+                                                 .log = step.work + "/restore.log",
+                                                 .root = step.root,
+                                                 .points = step.points,
+                                                 .inherited = step.inherited,
+                                                 .cgroups = step.cgroups,
+                                                 .terminal = std::move(slave),
+                                                 .pauses = step.pauses},
+                                                place));
+  if (step.pauses) {
+    CLOCHE_TRY_ASSIGN(pid, running.await_namespaces());
+    criu_place_.emplace(std::move(place));
+    criu_.emplace(std::move(running));
+    return set_restored(pid);
+  }
+  CLOCHE_TRY(running.finish());
+  CLOCHE_TRY_ASSIGN(pid, written_pid(place));
+  return set_restored(pid);
+}
+
+sys::Result<> HostSide::act(const plan::FinishRestore&) {
+  if (!criu_) return sys::fail_because("no criu waits");
+  CLOCHE_TRY(criu_->finish());
+  criu_.reset();
+  criu_place_.reset();
   return {};
 }
 

@@ -1,7 +1,10 @@
 // The host side's verbs: the steps that the calling process does, with its own rights, before and after the clone.
 #pragma once
 
+#include <optional>
+
 #include "plan/plan.h"
+#include "runtime/criu.h"
 #include "runtime/prepared.h"
 #include "runtime/shared_record.h"
 #include "sys/fd.h"
@@ -22,6 +25,8 @@ class HostSide {
   [[nodiscard]] pid_t container() const { return pid_; }
   // The master of a terminal that was made on this side.
   [[nodiscard]] sys::Fd take_terminal() { return std::move(terminal_); }
+  // Ends what would go on with the plan by itself: a criu that waits.
+  void give_up() { criu_.reset(); }
 
  private:
   template <class ContainerAction>
@@ -49,15 +54,19 @@ class HostSide {
   sys::Result<> act(const plan::ConnectListener& step);
   sys::Result<> act(const plan::MoveNetDevice& step);
   sys::Result<> act(const plan::RestoreProcesses& step);
+  sys::Result<> act(const plan::FinishRestore& step);
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;
+  sys::Result<> set_restored(pid_t pid);
 
   const plan::Plan& plan_;
   Prepared& prepared_;
   SharedRecord& record_;
   pid_t pid_ = 0;
   sys::Fd terminal_;
+  std::optional<CriuPlace> criu_place_;
+  std::optional<RunningCriu> criu_;  // waits for FinishRestore
   bool made_group_ = false;  // by the last MakeResctrlGroup
   uint32_t index_ = 0;
 };

@@ -151,6 +151,33 @@ TEST(PlanRestore, ItIsSaidAndWrittenAsAScript) {
       << "the script ends with what it started";
 }
 
+// Those that look at the new namespaces from outside: criu waits for them.
+TEST(PlanRestore, HooksRunBetweenTheNamespacesAndTheProcesses) {
+  RestoreRequest request = wanted();
+  auto& hooks = request.container.spec.hooks.emplace();
+  hooks.startContainer.push_back({.path = "/bin/inside"});
+  auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_FALSE(find<RestoreProcesses>(*plan, "restore")->pauses);
+  EXPECT_EQ(plan->find("restore-finish"), plan->steps.size());
+
+  hooks.createRuntime.push_back({.path = "/bin/network"});
+  hooks.prestart.push_back({.path = "/bin/early"});
+  plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan);
+  const size_t at = plan->find("restore");
+  ASSERT_EQ(plan->steps.size(), at + 4);
+  EXPECT_EQ(plan->steps[at + 1].id, "hooks:prestart");
+  EXPECT_EQ(plan->steps[at + 2].id, "hooks:createRuntime");
+  EXPECT_EQ(plan->steps[at + 3].id, "restore-finish");
+  EXPECT_THAT(values(*find<RestoreProcesses>(*plan, "restore"), "--action-script"),
+              ElementsAre("/state/box/criu/script/pause"));
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
+                   {"and wait when the namespaces are there", "run the createRuntime hook /bin/network"}));
+  const std::string script = to_script(*plan, root_host());
+  EXPECT_EQ(script.find("--action-script"), std::string::npos) << "no hook runs in a script";
+}
+
 TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   RestoreRequest request = wanted();
   EXPECT_TRUE(says(refused(request, user_host()), {"root only"}));
@@ -159,9 +186,6 @@ TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   request = wanted();
   request.container.spec.process->terminal = true;
   EXPECT_TRUE(says(refused(request), {"process.terminal: the container had no terminal"}));
-  request = wanted();
-  request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/true"});
-  EXPECT_TRUE(says(refused(request), {"hooks: prestart and createRuntime"}));
   request = wanted();
   os(request.container).namespaces.push_back({"user", ""});
   EXPECT_TRUE(says(refused(request), {"user namespace"}));

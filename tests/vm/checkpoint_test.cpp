@@ -1,6 +1,9 @@
 // What comes back of a container, and what is left when it does not.
 #include "vm/checkpoint.h"
 
+#include <fmt/format.h>
+#include <sys/wait.h>
+
 #include <csignal>
 #include <fstream>
 
@@ -138,6 +141,70 @@ TEST_F(VmCheckpoint, EstablishedConnectionsAreTakenWhereThatIsAskedFor) {
   EXPECT_TRUE(counts_beyond(box, before + 3));
   stop();
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+// A network is made for a container by such a hook.
+TEST_F(VmCheckpoint, HooksAreRunWhenTheNamespacesAreThere) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  auto box = counting();
+  const std::string says = scratch() + "/hook-";
+  box.config.hooks.emplace().createRuntime.push_back(
+      {.path = "/bin/sh",
+       .args = {"sh", "-c",
+                fmt::format("cat >{0}state; pid=$(grep -o '\"pid\": *[0-9]*' {0}state | grep -o '[0-9]*'); "
+                            "readlink /proc/$pid/ns/net >{0}network; readlink /proc/$pid/root >{0}root",
+                            says)}});
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 3));
+  ASSERT_TRUE(checkpoint().ok());
+  const int64_t before = count(box);
+  for (const char* file : {"state", "network", "root"}) ASSERT_TRUE(fs::remove(says + file)) << file;
+
+  const Outcome restored = restore_elsewhere(box);
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_TRUE(counts_beyond(box, before));
+  const std::string pid = member(runtime({"state", "other"}).out, ".pid");
+  const std::string told = text_of(says + "state");
+  EXPECT_EQ(member(told, ".id"), "other") << told;
+  EXPECT_EQ(member(told, ".pid"), pid) << told;
+  EXPECT_EQ(member(told, ".status"), "creating") << told;
+  EXPECT_EQ(text_of(says + "network"), fs::read_symlink("/proc/" + pid + "/ns/net").string() + "\n");
+  EXPECT_NE(fs::read_symlink("/proc/" + pid + "/ns/net"), fs::read_symlink("/proc/self/ns/net"));
+  end("other");
+
+  box.config.hooks->createRuntime.front().args = {"sh", "-c", "echo no bridge >&2; exit 3"};
+  box.config.linux_->cgroupsPath = "/vm-checkpoint-3";
+  const Outcome failed = restore(box, "third");
+  EXPECT_FALSE(failed.ok());
+  for (const char* word : {"createRuntime hook 1 of 1", "it ended with status 3", "no bridge"})
+    EXPECT_NE(failed.err.find(word), std::string::npos) << word << ": " << failed.err;
+  EXPECT_EQ(status("third"), "");
+  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint-3"));
+  EXPECT_EQ(shell("pgrep -x criu").out, "");
+
+  // Killed while a hook runs: criu hears of it, and gives up.
+  box.config.hooks->createRuntime.front().args = {
+      "sh", "-c", fmt::format("echo $PPID $$ >{0}new; mv {0}new {0}pids; exec sleep 1000", says)};
+  box.write();
+  std::vector<std::string> killed{
+      "sh", "-c",
+      fmt::format("\"$@\" </dev/null >/dev/null 2>&1 & until read runtime hook <{}pids; do sleep 0.1; done; "
+                  "kill -9 $runtime $hook; wait $!",
+                  says),
+      "sh"};
+  for (std::string& word : command({"restore", "--detach", "-no-subreaper", "--bundle", box.path(),
+                                    "--image-path", images(), "third"}))
+    killed.push_back(std::move(word));
+  EXPECT_EQ(test::run({.argv = killed}).exit_code, 137);
+  for (int tries = 0; tries < 300 && shell("pgrep -x criu").ok(); ++tries) {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }  // they are ours now
+    poll(nullptr, 0, 100);
+  }
+  EXPECT_EQ(shell("pgrep -x criu").out, "");
+  EXPECT_TRUE(runtime({"delete", "--force", "third"}).ok());
+  EXPECT_EQ(status("third"), "");
+  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint-3"));
 }
 
 TEST_F(VmCheckpoint, ARestoreThatFailsLeavesNothingAndIsExplained) {
