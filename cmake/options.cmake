@@ -6,9 +6,9 @@ target_compile_definitions(cloche_options INTERFACE _GNU_SOURCE)
 target_compile_options(cloche_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror=return-type
   -Wno-missing-field-initializers -ffunction-sections -fdata-sections)
-# What GCC 12 only believes to see: overlapping copies in "literal" + std::string (its bug 105651); with precompiled headers,
-# whose text is no system header to it, overlong ones where a std::string is moved; and members of a std::variant that is
-# another one of its alternatives.
+# False alarms of GCC 12: overlapping copies in "literal" + std::string (its bug 105651); copies beyond the end where a
+# std::string is moved, which it reports of precompiled headers only, as if they were no system headers; and members of a
+# std::variant that holds another alternative.
 target_compile_options(cloche_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds
   -Wno-stringop-overflow -Wno-stringop-overread -Wno-maybe-uninitialized>)
 if(CLOCHE_SANITIZE)

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "plan/builder.h"
+#include "plan/shell.h"
 
 namespace cloche::plan {
 namespace {
@@ -31,6 +32,12 @@ class RestorePlanner {
 
   Planned plan() {
     CLOCHE_PLAN(check());
+    step_.pauses = hooks();
+    // Some versions of criu hand it to a shell, others do not.
+    if (step_.pauses && shell_word(wanted_.place) != wanted_.place)
+      return refuse("hooks", fmt::format("with prestart or createRuntime hooks criu needs a state directory "
+                                         "(--root) of letters, digits and ordinary signs: {} is none",
+                                         wanted_.place));
     CLOCHE_PLAN(plan_root(b_, mounts_));
     CLOCHE_PLAN(plan_mounts(b_, mounts_));
     CLOCHE_PLAN(plan_devices(b_, mounts_));
@@ -44,7 +51,7 @@ class RestorePlanner {
     CLOCHE_PLAN(namespaces());
     mounts();
     const auto why = Builder::standard("the processes are those of the checkpoint");
-    const bool pauses = step_.pauses = hooks();
+    const bool pauses = step_.pauses;
     b_.host("restore", std::move(step_), why);
     if (!pauses) return {};
     plan_hooks(b_, Side::host, "prestart");

@@ -56,22 +56,22 @@ sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
 }
 
 // What criu calls as its action script (criu(8)), at every stage: it waits at the one at which hooks run. We hold the
-// other ends of both FIFOs; when we are gone, the answer is an end of file, which is a no. On a mount of its own, since
-// the state directory may be where nothing is executed.
+// other ends of both FIFOs; when we are gone, the answer is an end of file, which is a no. No open waits for another end:
+// each is for reading and writing, or after such a one. On a mount of its own, since the state directory may be where
+// nothing is executed.
 sys::Result<> show_script(const CriuPlace& place) {
   CLOCHE_TRY_ASSIGN(context, sys::FsContext::open("tmpfs"));
   CLOCHE_TRY(context.set_string("mode", "0700"));
   CLOCHE_TRY(context.create());
   CLOCHE_TRY_ASSIGN(mount, context.mount(MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID));
-  CLOCHE_TRY(sys::create_file(
-      mount.get(), "pause",
-      fmt::format("#!/bin/sh\n"
-                  "[ \"$CRTOOLS_SCRIPT_ACTION\" = setup-namespaces ] || exit 0\n"
-                  "kill -0 {} && exec 3<{} || exit\n"
-                  "echo \"$CRTOOLS_INIT_PID\" 1<>{}\n"
-                  "read -r answer <&3 && [ \"$answer\" = go ]\n",
-                  sys::raw_call(SYS_getppid), plan::shell_word(place.go()), plan::shell_word(place.made())),
-      0700));
+  CLOCHE_TRY(sys::create_file(mount.get(), "pause",
+                              fmt::format("#!/bin/sh\n"
+                                          "[ \"$CRTOOLS_SCRIPT_ACTION\" = setup-namespaces ] || exit 0\n"
+                                          "exec 3<>{0} 4<{0} 3<&- || exit\n"
+                                          "echo \"$CRTOOLS_INIT_PID\" 1<>{1}\n"
+                                          "read -r answer <&4 && [ \"$answer\" = go ]\n",
+                                          plan::shell_word(place.go()), plan::shell_word(place.made())),
+                              0700));
   return sys::attach_mount(mount, AT_FDCWD, place.script());
 }
 
@@ -326,6 +326,7 @@ sys::Result<pid_t> RunningCriu::await_namespaces() {
   while ((places[0].revents & POLLIN) == 0 && places[1].revents == 0) {
     const long ready = sys::raw_call(SYS_ppoll, places, std::size(places), nullptr, nullptr, 0);
     if (ready < 0 && ready != -EINTR) return sys::fail(static_cast<int>(-ready), "ppoll(criu)");
+    if (places[0].revents == POLLHUP) places[0].fd = -1;  // the script ended without a word
   }
   if ((places[0].revents & POLLIN) == 0) {
     CLOCHE_TRY(wait_for_end());

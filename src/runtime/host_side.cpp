@@ -248,7 +248,8 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
     CLOCHE_TRY_ASSIGN(pid, running.await_namespaces());
     criu_place_.emplace(std::move(place));
     criu_.emplace(std::move(running));
-    return set_restored(pid);
+    pid_ = pid;
+    return {};
   }
   CLOCHE_TRY(running.finish());
   CLOCHE_TRY_ASSIGN(pid, written_pid(place));
@@ -260,7 +261,7 @@ sys::Result<> HostSide::act(const plan::FinishRestore&) {
   CLOCHE_TRY(criu_->finish());
   criu_.reset();
   criu_place_.reset();
-  return {};
+  return set_restored(pid_);
 }
 
 sys::Result<> HostSide::act(const plan::MoveNetDevice& step) {

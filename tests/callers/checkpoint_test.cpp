@@ -7,21 +7,12 @@
 namespace cloche::test {
 namespace {
 
-// Counts in memory, from a million where it has never been started; the file only shows it.
-constexpr char kCount[] =
-    "sh -c 'i=1000000; [ ! -e /started ] || i=0; touch /started; "
-    "while :; do i=$((i+1)); echo $i >/count.new; mv /count.new /count; sleep 0.1; done'";
-constexpr int kStart = 1'000'000;
-
-// What `show` prints is a number above `number`, soon.
-template <class Show>
-bool counts_beyond(int number, Show show) {
-  return wait_until([&] {
-    const std::string text = show();
-    return text.size() == 7 && text.find_first_not_of("0123456789") == std::string::npos &&
-           std::stoi(text) > number;
-  });
-}
+// A word that only this process's memory knows, shown by a file that is written anew all the time.
+constexpr char kRemembers[] =
+    "sh -c 'read -r word </proc/sys/kernel/random/uuid; "
+    "while :; do echo $word >/word.new; mv /word.new /word; sleep 0.1; done'";
+constexpr char kForget[] = "rm -f /word";
+constexpr char kRecall[] = "cat /word";
 
 class PodmanCheckpoint : public PodmanTest {
  protected:
@@ -31,19 +22,25 @@ class PodmanCheckpoint : public PodmanTest {
     CLOCHE_NEEDS(needs::program("criu"));
     import_image();
   }
+  // Written after this call.
+  std::string recalled() const {
+    EXPECT_TRUE(call(std::string("podman exec box ") + kForget).ok());
+    std::string word;
+    wait_until([&] { return !(word = line_of(std::string("podman exec box ") + kRecall)).empty(); });
+    return word;
+  }
 };
 
-TEST_F(PodmanCheckpoint, ACountGoesOnWhereItWas) {
-  const auto count = [&] { return line_of("podman exec box cat /count"); };
-  ASSERT_TRUE(call(std::string("podman run -d --name box box ") + kCount).ok());
-  ASSERT_TRUE(counts_beyond(kStart, count));
+TEST_F(PodmanCheckpoint, WhatTheProcessRemembersIsThereAgain) {
+  ASSERT_TRUE(call(std::string("podman run -d --name box box ") + kRemembers).ok());
+  const std::string before = recalled();
+  ASSERT_EQ(before.size(), 36) << before;
   const Outcome dumped = call("podman container checkpoint box");
   ASSERT_TRUE(dumped.ok()) << dumped.describe();
   EXPECT_EQ(line_of("podman inspect -f '{{.State.Running}} {{.State.Checkpointed}}' box"), "false true");
   const Outcome restored = call("podman container restore box");
   ASSERT_TRUE(restored.ok()) << restored.describe();
-  EXPECT_TRUE(call("podman exec box rm /count").ok());
-  EXPECT_TRUE(counts_beyond(kStart, count));
+  EXPECT_EQ(recalled(), before);
   EXPECT_TRUE(call("podman rm -f -t 0 box").ok());
 }
 
@@ -52,13 +49,16 @@ class ContainerdCheckpoint : public ContainerdTest {
   [[nodiscard]] std::string exec(const std::string& name, const std::string& command) {
     return fmt::format("ctr task exec --exec-id {} {} {}", ++execs_, name, command);
   }
-  bool counts(const std::string& name) {
-    EXPECT_TRUE(wait_until([&] { return call(exec(name, "rm -f /count")).ok(); }));
-    return counts_beyond(kStart, [&] { return line_of(exec(name, "cat /count")); });
+  // Written after this call.
+  std::string recalled(const std::string& name) {
+    EXPECT_TRUE(wait_until([&] { return call(exec(name, kForget)).ok(); }));
+    std::string word;
+    wait_until([&] { return !(word = line_of(exec(name, kRecall))).empty(); });
+    return word;
   }
   void end(const std::string& name) {
     EXPECT_TRUE(call("ctr task kill -s KILL " + name).ok());
-    EXPECT_TRUE(wait_until([&] { return !call("ctr task ls").out.contains("RUNNING"); }));
+    EXPECT_TRUE(wait_until([&] { return call("ctr task ls").out.contains("STOPPED"); }));
     call("ctr task rm " + name);
     EXPECT_TRUE(call("ctr container rm " + name).ok());
   }
@@ -67,19 +67,21 @@ class ContainerdCheckpoint : public ContainerdTest {
   int execs_ = 0;
 };
 
-TEST_F(ContainerdCheckpoint, ACountGoesOnWhereItWas) {
+TEST_F(ContainerdCheckpoint, WhatTheProcessRemembersIsThereAgain) {
   CLOCHE_NEEDS(needs::program("criu"));
-  ASSERT_TRUE(call(ctr_run(fmt::format("-d {} box {}", kImage, kCount))).ok());
-  ASSERT_TRUE(counts("box"));
+  ASSERT_TRUE(call(ctr_run(fmt::format("-d {} box {}", kImage, kRemembers))).ok());
+  const std::string before = recalled("box");
+  ASSERT_EQ(before.size(), 36) << before;
   const Outcome dumped = call("ctr container checkpoint --rw --image --task box docker.io/library/kept:1");
   ASSERT_TRUE(dumped.ok()) << dumped.describe();
-  EXPECT_TRUE(counts("box")) << "the container goes on";
+  EXPECT_EQ(recalled("box"), before) << "the container goes on";
   end("box");
   // It stays with the container.
   const Outcome restored = call(fmt::format(
       "ctr container restore --rw --live again docker.io/library/kept:1 </dev/null >{0}/restored 2>&1 &",
       scratch()));
-  EXPECT_TRUE(counts("again")) << call("cat " + scratch() + "/restored").out << call("ctr task ls").out;
+  EXPECT_EQ(recalled("again"), before)
+      << call("cat " + scratch() + "/restored").out << call("ctr task ls").out;
   end("again");
 }
 

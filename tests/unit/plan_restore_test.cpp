@@ -187,6 +187,10 @@ TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   request.container.spec.process->terminal = true;
   EXPECT_TRUE(says(refused(request), {"process.terminal: the container had no terminal"}));
   request = wanted();
+  request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/true"});
+  request.place = "/my state/box/criu";
+  EXPECT_TRUE(says(refused(request), {"hooks: ", "--root", "/my state/box/criu is none"}));
+  request = wanted();
   os(request.container).namespaces.push_back({"user", ""});
   EXPECT_TRUE(says(refused(request), {"user namespace"}));
   HostFacts host = root_host();

@@ -150,17 +150,23 @@ TEST_F(VmCheckpoint, HooksAreRunWhenTheNamespacesAreThere) {
   const std::string says = scratch() + "/hook-";
   box.config.hooks.emplace().createRuntime.push_back(
       {.path = "/bin/sh",
-       .args = {"sh", "-c",
+       .args = {"sh", "-ec",
                 fmt::format("cat >{0}state; pid=$(grep -o '\"pid\": *[0-9]*' {0}state | grep -o '[0-9]*'); "
-                            "readlink /proc/$pid/ns/net >{0}network; readlink /proc/$pid/root >{0}root",
-                            says)}});
+                            "readlink /proc/$pid/ns/net >{0}network; "
+                            "nsenter --net=/proc/$pid/ns/net ip link add eth7 type veth peer name eth8",
+                            says)},
+       .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}});
+  const auto devices = [](const std::string& pid) {
+    return shell("nsenter --net=/proc/" + pid + "/ns/net ip -o link").out;
+  };
   ASSERT_TRUE(start_detached(box).ok());
   ASSERT_TRUE(counts_beyond(box, 3));
-  ASSERT_TRUE(checkpoint().ok());
+  ASSERT_TRUE(devices(member(runtime({"state", "box"}).out, ".pid")).contains("eth7"));
+  ASSERT_TRUE(checkpoint({"--empty-ns", "network"}).ok());
   const int64_t before = count(box);
-  for (const char* file : {"state", "network", "root"}) ASSERT_TRUE(fs::remove(says + file)) << file;
+  for (const char* file : {"state", "network"}) ASSERT_TRUE(fs::remove(says + file)) << file;
 
-  const Outcome restored = restore_elsewhere(box);
+  const Outcome restored = restore_elsewhere(box, {"--empty-ns", "network"});
   ASSERT_TRUE(restored.ok()) << restored.describe();
   EXPECT_TRUE(counts_beyond(box, before));
   const std::string pid = member(runtime({"state", "other"}).out, ".pid");
@@ -170,41 +176,55 @@ TEST_F(VmCheckpoint, HooksAreRunWhenTheNamespacesAreThere) {
   EXPECT_EQ(member(told, ".status"), "creating") << told;
   EXPECT_EQ(text_of(says + "network"), fs::read_symlink("/proc/" + pid + "/ns/net").string() + "\n");
   EXPECT_NE(fs::read_symlink("/proc/" + pid + "/ns/net"), fs::read_symlink("/proc/self/ns/net"));
+  EXPECT_TRUE(devices(pid).contains("eth7")) << devices(pid);
   end("other");
+}
 
-  box.config.hooks->createRuntime.front().args = {"sh", "-c", "echo no bridge >&2; exit 3"};
+TEST_F(VmCheckpoint, AHookThatFailsOrLosesItsRuntimeEndsTheRestore) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  constexpr char kCriuThere[] = "grep -qx criu /proc/[0-9]*/comm";
+  auto box = counting();
+  ASSERT_TRUE(start_detached(box).ok());
+  ASSERT_TRUE(counts_beyond(box, 3));
+  ASSERT_TRUE(checkpoint().ok());
+  const std::string cgroup = "/sys/fs/cgroup/vm-checkpoint-3", says = scratch() + "/hook-";
   box.config.linux_->cgroupsPath = "/vm-checkpoint-3";
+  box.config.hooks.emplace().createRuntime.push_back(
+      {.path = "/bin/sh", .args = {"sh", "-c", "echo no bridge >&2; exit 3"}});
   const Outcome failed = restore(box, "third");
   EXPECT_FALSE(failed.ok());
   for (const char* word : {"createRuntime hook 1 of 1", "it ended with status 3", "no bridge"})
     EXPECT_NE(failed.err.find(word), std::string::npos) << word << ": " << failed.err;
   EXPECT_EQ(status("third"), "");
-  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint-3"));
-  EXPECT_EQ(shell("pgrep -x criu").out, "");
+  EXPECT_FALSE(fs::exists(cgroup));
+  EXPECT_FALSE(shell(kCriuThere).ok());
 
-  // Killed while a hook runs: criu hears of it, and gives up.
+  // Killed while a hook runs: criu hears of it, and takes back what it has made.
   box.config.hooks->createRuntime.front().args = {
       "sh", "-c", fmt::format("echo $PPID $$ >{0}new; mv {0}new {0}pids; exec sleep 1000", says)};
   box.write();
   std::vector<std::string> killed{
       "sh", "-c",
-      fmt::format("\"$@\" </dev/null >/dev/null 2>&1 & until read runtime hook <{}pids; do sleep 0.1; done; "
-                  "kill -9 $runtime $hook; wait $!",
-                  says),
+      fmt::format("\"$@\" </dev/null >/dev/null 2>{0}errors & "
+                  "until read runtime hook <{0}pids; do kill -0 $! || exit 1; sleep 0.1; done; "
+                  "{1} || exit 2; {2} >{0}status; kill -9 $runtime $hook; wait $!",
+                  says, kCriuThere, fmt::join(command({"state", "third"}), " ")),
       "sh"};
   for (std::string& word : command({"restore", "--detach", "-no-subreaper", "--bundle", box.path(),
                                     "--image-path", images(), "third"}))
     killed.push_back(std::move(word));
-  EXPECT_EQ(test::run({.argv = killed}).exit_code, 137);
-  for (int tries = 0; tries < 300 && shell("pgrep -x criu").ok(); ++tries) {
+  EXPECT_EQ(test::run({.argv = killed}).exit_code, 137) << text_of(says + "errors");
+  EXPECT_EQ(member(text_of(says + "status"), ".status"), "creating");
+  const auto gone = [&] {
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }  // they are ours now
-    poll(nullptr, 0, 100);
-  }
-  EXPECT_EQ(shell("pgrep -x criu").out, "");
+    return !shell(kCriuThere).ok() && text_of(cgroup + "/cgroup.procs").empty();
+  };
+  for (int tries = 0; tries < 300 && !gone(); ++tries) poll(nullptr, 0, 100);
+  EXPECT_TRUE(gone());
   EXPECT_TRUE(runtime({"delete", "--force", "third"}).ok());
   EXPECT_EQ(status("third"), "");
-  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint-3"));
+  EXPECT_FALSE(fs::exists(cgroup));
 }
 
 TEST_F(VmCheckpoint, ARestoreThatFailsLeavesNothingAndIsExplained) {
