@@ -6,11 +6,16 @@ target_compile_definitions(cloche_options INTERFACE _GNU_SOURCE)
 target_compile_options(cloche_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror=return-type
   -Wno-missing-field-initializers -ffunction-sections -fdata-sections)
-# False alarms of GCC 12: overlapping copies in "literal" + std::string (its bug 105651); copies beyond the end where a
-# std::string is moved, which it reports of precompiled headers only, as if they were no system headers; and members of a
-# std::variant that holds another alternative.
-target_compile_options(cloche_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds
-  -Wno-stringop-overflow -Wno-stringop-overread -Wno-maybe-uninitialized>)
+# False alarms of GCC 12: overlapping copies in "literal" + std::string (its bug 105651), members of a std::variant that
+# holds another alternative; and, of precompiled headers only, as if they were no system headers, copies beyond the end
+# where a std::string is moved.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(cloche_options INTERFACE -Wno-restrict)
+  if(CLOCHE_PRECOMPILE)
+    target_compile_options(cloche_options INTERFACE -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
+  endif()
+  target_compile_options(cloche_options INTERFACE -Wno-maybe-uninitialized)
+endif()
 if(CLOCHE_SANITIZE)
   add_compile_options(-fsanitize=${CLOCHE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=${CLOCHE_SANITIZE})

@@ -1,5 +1,5 @@
-# Headers that most files include are parsed once per build: they are half of what compiling a file costs. No file leans
-# on it: clang-tidy, which scripts/lint runs without it, must find every include where it is needed.
+# Headers that most files include are parsed once per build. No file leans on it: clang-tidy, which scripts/lint runs
+# without it, must find every include where it is needed.
 option(CLOCHE_PRECOMPILE "Parse the large headers once per build" ON)
 
 # cloche_precompiles(TARGET HEADERS...): the target that parses them.

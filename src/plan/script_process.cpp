@@ -166,12 +166,11 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
     line(fmt::format("[ -e {0} ] || {1} {0}", shell_word(a.root + point.path),
                      point.source.empty() ? "mkdir -p --" : "touch --"));
   // In the foreground: what ends with the script is what the script started.
-  Strings args = criu_restore_arguments(a);
+  RestoreProcesses at_once = a;
+  at_once.pauses = false;  // hooks are no part of the script
+  Strings args = criu_restore_arguments(at_once);
   std::erase_if(
       args, [](const std::string& arg) { return arg == "--restore-detached" || arg == "--restore-sibling"; });
-  // Hooks are no part of the script.
-  if (const auto pause = std::ranges::find(args, "--action-script"); pause != args.end())
-    args.erase(pause, pause + 2);
   std::string streams;
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
   line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));

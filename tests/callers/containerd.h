@@ -31,6 +31,14 @@ class ContainerdTest : public CallerTest {
     const bool cpu = !needs::cgroup2_controller("cpu");
     return fmt::format("{} --snapshotter native {} {}", line, cpu ? "" : "--cpu-shares 0", words);
   }
+  // Ends a container that runs, of which nothing is left then.
+  void end(const std::string& name) const {
+    EXPECT_TRUE(call("ctr task kill -s KILL " + name).ok());
+    EXPECT_TRUE(wait_until([&] { return call("ctr task ls").out.contains("STOPPED"); }));
+    call("ctr task rm " + name);  // it ends with the container's status
+    EXPECT_TRUE(call("ctr container rm " + name).ok());
+    EXPECT_EQ(line_of("ctr container ls -q"), "");
+  }
   static constexpr char kImage[] = "docker.io/library/box:1";
 };
 

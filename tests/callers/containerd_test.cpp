@@ -10,12 +10,6 @@ class Containerd : public ContainerdTest {
     return call(ctr_run(fmt::format("{} {} {}", flags, kImage, command)));
   }
   std::string status() const { return line_of("ctr task ls | awk '$1 == \"box\" {print $3}'"); }
-  void end() {
-    EXPECT_TRUE(call("ctr task kill -s KILL box").ok());
-    EXPECT_TRUE(wait_until([&] { return status() == "STOPPED"; }));
-    EXPECT_TRUE(call("ctr container rm box || (ctr task rm box; ctr container rm box)").ok());
-    EXPECT_EQ(line_of("ctr container ls -q"), "");
-  }
 };
 
 TEST_F(Containerd, RunsToTheEnd) {
@@ -52,7 +46,7 @@ TEST_F(Containerd, Execs) {
       << missing.err;
   EXPECT_TRUE(missing.err.contains("exec: \"missing\": executable file not found in $PATH")) << missing.err;
   EXPECT_EQ(line_of("ctr task ps box | awk 'NR > 1' | wc -l"), "1");
-  end();
+  end("box");
 }
 
 TEST_F(Containerd, PausesAndGoesOn) {
@@ -63,7 +57,7 @@ TEST_F(Containerd, PausesAndGoesOn) {
   EXPECT_TRUE(call("ctr task resume box").ok());
   EXPECT_EQ(status(), "RUNNING");
   EXPECT_EQ(call("ctr task exec --exec-id two box true").exit_code, 0);
-  end();
+  end("box");
 }
 
 TEST_F(Containerd, SignalsReachTheProcessAndAnEndedOneIsNotFound) {
@@ -90,7 +84,7 @@ TEST_F(Containerd, EventsTellTheLife) {
   ASSERT_TRUE(ctr_runs("-d", "box sleep 1000").ok());
   EXPECT_EQ(call("ctr task exec --exec-id one box sh -c 'exit 3'").exit_code, 3);
   EXPECT_TRUE(call("ctr task pause box && ctr task resume box").ok());
-  end();
+  end("box");
   const auto heard = [&](const std::string& pattern) {
     return wait_until([&] { return call("grep -q '" + pattern + "' " + scratch() + "/events").ok(); });
   };
