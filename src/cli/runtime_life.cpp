@@ -34,7 +34,8 @@ int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view v
 // The same for every container that the pattern fits. Each is tried, and what fails is one sentence for all; none at
 // all is an error, as an id that is not there is, unless it is forced.
 template <class Perform>
-int perform_on_many(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
+int perform_on_many(const Invocation& invocation, RuntimeLog& log, std::string_view verb,
+                    const Perform& perform) {
   runtime::Report report;
   const std::string& pattern = invocation.arguments[0];
   const auto refuse = [&](const std::string& why) {

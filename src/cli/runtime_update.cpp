@@ -113,7 +113,7 @@ int perform_update(const Invocation& invocation, RuntimeLog& log) {
   Sources sources;
   const bool document = flags.given("resources");
   if (document && flags.count() > 1)
-    report.warnings.push_back(
+    report.warnings.emplace_back(
         "update: with --resources the flags of single limits are ignored, as runc does");
   const Wrong wrong = document ? from_document(flags.text("resources"), resources, report)
                                : from_flags(flags, resources, sources);

@@ -43,9 +43,9 @@ std::vector<std::string> environment() {
 }
 
 sys::Result<sys::Outcome> ask(std::vector<std::string> args) {
-  CLOCHE_TRY(find_systemd_helper());
+  CLOCHE_TRY_ASSIGN(helper, find_systemd_helper());
   args.insert(args.begin(), kProgram);
-  return sys::run_program({.path = ::getenv(kVariable),
+  return sys::run_program({.path = std::move(helper),
                            .args = std::move(args),
                            .env = environment(),
                            .captured = {1},
@@ -85,9 +85,9 @@ std::string unit_of(const std::string& cgroup) { return cgroup.substr(cgroup.rfi
 
 }  // namespace
 
-sys::Result<> find_systemd_helper() {
+sys::Result<std::string> find_systemd_helper() {
   if (const char* named = ::getenv(kVariable); named != nullptr) {
-    if (sys::executable(named)) return {};
+    if (sys::executable(named)) return named;
     return sys::fail_because(fmt::format("{}={}: there is no such program", kVariable, named));
   }
   auto path = beside_this_program();
@@ -99,7 +99,7 @@ sys::Result<> find_systemd_helper() {
                     "in " CLOCHE_LIBEXEC " ({} can name it)",
                     kProgram, kVariable));
   ::setenv(kVariable, path->c_str(), 1);
-  return {};
+  return *std::move(path);
 }
 
 sys::Result<plan::SystemdFacts> systemd_manager(bool user) {

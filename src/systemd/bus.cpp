@@ -29,6 +29,9 @@ std::string private_socket(bool user) {
 
 struct FreeError {
   sd_bus_error error = SD_BUS_ERROR_NULL;
+  FreeError() = default;
+  FreeError(const FreeError&) = delete;
+  FreeError& operator=(const FreeError&) = delete;
   ~FreeError() { sd_bus_error_free(&error); }
 };
 
