@@ -61,6 +61,13 @@ std::string want_of_memory(const plan::Plan& plan) {
       clone->cgroup, limit);
 }
 
+// Two are for the new process itself, unless it has no right to them any more, in a user namespace of its own. From inside
+// of a cgroup namespace, where the tree is mounted with nsdelegate, nothing is cloned from a cgroup outside of it into
+// another (ENOENT; cgroup-v2.rst, "Delegation"). Of a time namespace see `clone_from_joined`.
+bool joined_before_clone(std::string_view type, uint64_t clone_flags) {
+  return (clone_flags & CLONE_NEWUSER) != 0 || (type != "cgroup" && type != "time");
+}
+
 }  // namespace
 
 sys::Result<Execution> Execution::prepare(const plan::Plan& plan, Prepared prepared) {
@@ -142,16 +149,15 @@ sys::Result<> Execution::clone(size_t index, const plan::CloneProcess& step) {
   container_socket_ = std::move(ends.second);
   return recorded(memory_.get(), static_cast<uint32_t>(index), [&]() -> sys::Result<> {
     const uint64_t flags = clone_flags(step.namespaces);
-    CLOCHE_TRY_ASSIGN(outcome, step.from_joined
-                                   ? clone_from_joined(index, flags)
-                                   : sys::clone_process({.flags = flags, .cgroup = prepared_->cgroup.get()}));
-    if (std::holds_alternative<sys::Child>(outcome)) {
-      sys::prefault_container_side();
-      container_.reset();
-      ContainerSide(plan_, *prepared_, memory_.get(), ContainerEnd(std::move(container_socket_)))
-          .run(index + 1);
+    sys::Parent parent;
+    if (step.from_joined) {
+      CLOCHE_TRY_ASSIGN(joined, clone_from_joined(index, flags));
+      parent = std::move(joined);
+    } else {
+      CLOCHE_TRY_ASSIGN(outcome, sys::clone_process({.flags = flags, .cgroup = prepared_->cgroup.get()}));
+      if (std::holds_alternative<sys::Child>(outcome)) become_container(index + 1);
+      parent = std::get<sys::Parent>(std::move(outcome));
     }
-    auto& parent = std::get<sys::Parent>(outcome);
     pid_ = parent.child;
     pidfd_ = std::move(parent.pidfd);
     host_.set_container(pid_);
@@ -161,66 +167,70 @@ sys::Result<> Execution::clone(size_t index, const plan::CloneProcess& step) {
   });
 }
 
+void Execution::become_container(size_t first) {
+  sys::prefault_container_side();
+  container_.reset();
+  ContainerSide(plan_, *prepared_, memory_.get(), ContainerEnd(std::move(container_socket_))).run(first);
+}
+
 // A short-lived process joins the namespaces and clones the container's process as the caller's child
 // (CLONE_PARENT): a user or pid namespace that is joined concerns what is cloned afterwards, and the caller must
-// stay where it is to run hooks and to wait.
-sys::Result<sys::Cloned> Execution::clone_from_joined(size_t index, uint64_t flags) {
-  // A socket of its own: what was cloned may fail, and say so, before it is reported.
-  CLOCHE_TRY_ASSIGN(report, sys::packet_pair());
-  CLOCHE_TRY_ASSIGN(outcome, sys::clone_process({}));
-  if (std::holds_alternative<sys::Child>(outcome)) {
-    ContainerEnd host(std::move(container_socket_));
-    SharedRecord& record = memory_.get();
-    const auto give_up = [&](const sys::Error& error) {
-      record.failure = to_record(static_cast<uint32_t>(index), error);
-      _exit(125);
-    };
-    if (auto closed = sys::set_dumpable(false); !closed) give_up(closed.error());
-    for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
-      const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
-      if (join == nullptr) continue;
-      // The cgroup namespace is for the new process itself: from inside of it, where the tree is mounted with
-      // nsdelegate, nothing is cloned from a cgroup outside of it into another (ENOENT; cgroup-v2.rst, "Delegation").
-      // In a user namespace of its own that process has no right to it any more.
-      if (join->type == "cgroup" && (flags & CLONE_NEWUSER) == 0) continue;
-      const auto joined = recorded(record, static_cast<uint32_t>(i), [&] {
-        return sys::join_namespace(prepared_->namespaces[join->type], sys::namespace_flag(join->type),
-                                   join->path);
-      });
-      if (!joined) _exit(125);
-    }
-    auto cloned = sys::clone_process(
-        {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});
-    if (!cloned) give_up(cloned.error());
-    if (std::holds_alternative<sys::Child>(*cloned)) {
-      sys::prefault_container_side();
-      container_.reset();
-      report.first.reset();
-      report.second.reset();
-      ContainerSide(plan_, *prepared_, record, std::move(host)).run(index + 1);
-    }
-    const sys::Parent& made = std::get<sys::Parent>(*cloned);
-    auto told = ContainerEnd(std::move(report.second)).spawned(made.child, made.pidfd);
-    if (!told && record.failure.version == 0) give_up(told.error());
-    _exit(0);
-  }
-  container_socket_.reset();
-  report.second.reset();
-  auto received = HostEnd(std::move(report.first)).receive();
-  const auto ending = sys::wait_for(std::get<sys::Parent>(outcome).child);
-  if (ending && received && !received->end && received->message == Message::spawned)
-    return sys::Cloned(sys::Parent{.child = received->pid, .pidfd = std::move(received->file)});
-  // What was cloned all the same must not run a command of which nobody knows. It is a child of this process: its number
-  // is its own until it is waited for.
+// stay where it is to run hooks and to wait. It works in the caller's memory, which nobody gets at by way of it: it stays
+// in the caller's pid namespace, and the two are as undumpable from then on as the container's process.
+sys::Result<sys::Parent> Execution::clone_from_joined(size_t index, uint64_t flags) {
+  CLOCHE_TRY(sys::set_dumpable(false));
+  // The kernel moves nobody into a time namespace whose memory another process sees (EUSERS): its clocks are in there.
+  const bool joins_time = std::ranges::any_of(plan_.steps, [&](const plan::Step& step) {
+    const auto* join = std::get_if<plan::JoinNamespace>(&step.action);
+    return join != nullptr && join->type == "time" && joined_before_clone(join->type, flags);
+  });
+  auto work = [&] { return join_and_clone(index, flags) ? 0 : 125; };
+  const auto ending = sys::run_child(
+      joins_time ? sys::ChildMemory::copied : sys::ChildMemory::in_place,
+      [](void* argument) { return (*static_cast<decltype(work)*>(argument))(); }, &work);
   const SharedRecord& record = memory_.get();
+  sys::Error error;
+  if (!ending) {
+    error = ending.error();
+  } else if (ending->exit_code() == 0 && record.spawned > 0) {
+    // A child of this process: its number is its own until it is waited for.
+    auto pidfd = sys::open_pidfd(record.spawned);
+    if (pidfd) return sys::Parent{.child = record.spawned, .pidfd = *std::move(pidfd)};
+    error = std::move(pidfd).error();
+  } else if (record.failure.version != 0) {
+    error = to_error(record.failure);
+  } else {
+    error.context = {"the joining process ended without a word"};
+  }
+  // What was cloned all the same must not run a command of which nobody knows.
   if (record.spawned > 0) {
     ::kill(record.spawned, SIGKILL);
     (void)sys::wait_for(record.spawned);
   }
-  if (!ending) return std::unexpected(ending.error());
-  if (!received) return std::unexpected(std::move(received).error());
-  if (record.failure.version != 0) return std::unexpected(to_error(record.failure));
-  return sys::fail_because("the joining process ended without a word");
+  return std::unexpected(std::move(error));
+}
+
+// False where a step failed; the record has it.
+bool Execution::join_and_clone(size_t index, uint64_t flags) {
+  SharedRecord& record = memory_.get();
+  for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
+    const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
+    if (join == nullptr) continue;
+    if (!joined_before_clone(join->type, flags)) continue;
+    const auto joined = recorded(record, static_cast<uint32_t>(i), [&] {
+      return sys::join_namespace(prepared_->namespaces[join->type], sys::namespace_flag(join->type),
+                                 join->path);
+    });
+    if (!joined) return false;
+  }
+  auto cloned = sys::clone_process(
+      {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});
+  if (!cloned) {
+    record.failure = to_record(static_cast<uint32_t>(index), cloned.error());
+    return false;
+  }
+  if (std::holds_alternative<sys::Child>(*cloned)) become_container(index + 1);
+  return true;
 }
 
 std::expected<void, StepFailure> Execution::await(Message wanted, size_t next) {

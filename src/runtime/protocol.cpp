@@ -56,8 +56,6 @@ sys::Result<FromContainer> HostEnd::receive() {
     std::memcpy(&record, extra.data(), sizeof record);
     from.failure = record;
   }
-  if (from.message == Message::spawned && extra.size() == sizeof from.pid)
-    std::memcpy(&from.pid, extra.data(), sizeof from.pid);
   return from;
 }
 
@@ -90,11 +88,6 @@ sys::Result<> ContainerEnd::waiting() { return say(Message::waiting); }
 sys::Result<> ContainerEnd::send_terminal(const sys::Fd& master) {
   const int raw = master.get();
   return sys::send_packet(socket_, packet_of(Message::terminal), std::span(&raw, 1));
-}
-
-sys::Result<> ContainerEnd::spawned(int32_t pid, const sys::Fd& pidfd) {
-  const int raw = pidfd.get();
-  return sys::send_packet(socket_, packet_of(Message::spawned, &pid, sizeof pid), std::span(&raw, 1));
 }
 
 sys::Result<> ContainerEnd::keep_over_exec() {

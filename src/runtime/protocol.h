@@ -22,7 +22,6 @@ enum class Message : uint8_t {
   waiting = 4,  // container -> host: everything is done but `start`
   start = 5,  // `start` -> container, over the start socket
   failed = 6,  // container -> whoever listens: a FailureRecord follows the byte
-  spawned = 7,  // the joining process -> host: pid of the container's process (4 bytes) and its pidfd
 };
 
 // Received by the host side. The socket's end without a message is `end`: the exec closed it, or the process died.
@@ -30,7 +29,6 @@ struct FromContainer {
   bool end = false;
   bool reset = false;  // the other end closed without having read all that was sent to it
   Message message{};
-  int32_t pid = 0;
   sys::Fd file;
   std::optional<FailureRecord> failure;
 };
@@ -57,7 +55,6 @@ class ContainerEnd {
   sys::Result<> arrived();
   sys::Result<> send_terminal(const sys::Fd& master);
   sys::Result<> waiting();
-  sys::Result<> spawned(int32_t pid, const sys::Fd& pidfd);
   [[nodiscard]] const sys::Fd& socket() const { return socket_; }
   // For an init that reports in our place: the socket survives the next exec.
   sys::Result<> keep_over_exec();

@@ -36,7 +36,7 @@ struct FailureRecord {
 struct SharedRecord {
   static constexpr uint32_t kMostSteps = 1024;
   FailureRecord failure;  // version 0: none
-  pid_t spawned;  // what the joining process cloned, of which it may fail to tell; 0: nothing
+  pid_t spawned;  // what the joining process cloned; 0: nothing
   SharedStep steps[kMostSteps];
 };
 

@@ -113,6 +113,7 @@ constexpr CallErrors kCalls[] = {
     {SYS_capget, "capget", "", kCapget},
     {SYS_capset, "capset", "", kCapget},
     {SYS_chdir, "chdir", "", kChdir},
+    {SYS_clone, "clone", "", kClone},
     {SYS_clone3, "clone3", "", kClone},
     {SYS_close_range, "close_range", "", kCloseRange},
     {SYS_connect, "connect", "", kConnect},
