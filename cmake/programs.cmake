@@ -30,13 +30,25 @@ function(cloche_order_text name)
   set_property(GLOBAL APPEND PROPERTY CLOCHE_ORDERED $<TARGET_FILE:${name}>)
 endfunction()
 
+# Files of a target that run before the C library has begun (sys/entry.h).
+function(cloche_before_c_library target)
+  foreach(file ${ARGN})
+    set_source_files_properties(${file} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS
+      "-O2;-ffreestanding;-fno-builtin;-fno-stack-protector;-fno-sanitize=all;-fno-exceptions;-fno-threadsafe-statics")
+    string(REPLACE "." "-" name ${file})
+    add_test(NAME ${name}-needs-no-c-library COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-before-c-library
+             $<FILTER:$<TARGET_OBJECTS:${target}>,INCLUDE,/${file}.o$>)
+    set_tests_properties(${name}-needs-no-c-library PROPERTIES LABELS check)
+  endforeach()
+endfunction()
+
 # The same, linked fully static: it starts without the dynamic loader, and can be copied into a sealed memory file
 # and executed from there. A sanitized build stays dynamic, since the sanitizers have no static runtime.
 function(cloche_static_program name)
   cloche_program(${name} ${ARGN})
   if(NOT CLOCHE_SANITIZE)
     # not position independent: no relocations to apply before main
-    target_link_options(${name} PRIVATE -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack)
+    target_link_options(${name} PRIVATE -static -no-pie -Wl,--gc-sections -Wl,-e,cloche_entry -Wl,-z,relro,-z,now,-z,noexecstack)
     cloche_order_text(${name})
     add_test(NAME ${name}-links-no-shared-library
              COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-static $<TARGET_FILE:${name}>)

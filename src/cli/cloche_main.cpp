@@ -119,7 +119,7 @@ int main_of(int argc, char** argv) {
 }  // namespace cloche::cli
 
 int main(int argc, char** argv) {
-  cloche::sys::prefault_start();
+  cloche::sys::prefault_heap();
   // A reader that goes away (`cloche explain ... | head`) must not kill a run half-way.
   std::signal(SIGPIPE, SIG_IGN);
   // A caller that ignores it would have the kernel reap our children, and how they ended would be lost (wait(2)).

@@ -63,7 +63,7 @@ int main_of(std::span<char* const> words) {
                fmt::format("--cgroup-manager: \"{}\" is none of cgroupfs, disabled and systemd", manager)),
            1;
   // `exec` begins once more first, from a sealed copy.
-  if (invocation.command->perform != perform_exec) sys::prefault_start();
+  if (invocation.command->perform != perform_exec) sys::prefault_heap();
   return invocation.command->perform(invocation, log);
 }
 

@@ -17,7 +17,15 @@
 #include <sys/syscall.h>
 
 #include "init/failure_packet.h"
-#include "init/kernel_calls.h"
+#include "sys/kernel_calls.h"
+
+// The kernel enters with argc, argv and envp on the stack (x86-64 psABI, 3.4.1).
+#if defined(__x86_64__)
+asm(".globl _start\n_start:\n  xor %ebp, %ebp\n  mov %rsp, %rdi\n  and $-16, %rsp\n  call init_main\n  "
+    "hlt\n");
+#elif defined(__aarch64__)
+asm(".globl _start\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n  bl init_main\n  brk #0\n");
+#endif
 
 namespace {
 

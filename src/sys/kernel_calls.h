@@ -1,5 +1,5 @@
-// System calls without a C library, for the one program of ours that stays alive inside containers: a few kilobytes,
-// no heap, no start-up code. Results are the kernel's own: negative errno on failure.
+// System calls without a C library: for the one program of ours that stays alive inside containers, and for what runs
+// before the C library has begun (sys/entry.cpp). Results are the kernel's own: negative errno on failure.
 #pragma once
 
 #if defined(__x86_64__)
@@ -13,9 +13,6 @@ inline long kernel_call(long number, long a = 0, long b = 0, long c = 0, long d 
                : "rcx", "r11", "memory");
   return result;
 }
-// The kernel enters with argc, argv and envp on the stack (x86-64 psABI, 3.4.1).
-asm(".globl _start\n_start:\n  xor %ebp, %ebp\n  mov %rsp, %rdi\n  and $-16, %rsp\n  call init_main\n  "
-    "hlt\n");
 #elif defined(__aarch64__)
 inline long kernel_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
   register long x8 asm("x8") = number;
@@ -27,7 +24,6 @@ inline long kernel_call(long number, long a = 0, long b = 0, long c = 0, long d 
   asm volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
   return x0;
 }
-asm(".globl _start\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n  bl init_main\n  brk #0\n");
 #else
-#error "cloche-init has no system call stub for this architecture yet"
+#error "there is no system call stub for this architecture yet"
 #endif

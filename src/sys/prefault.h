@@ -1,12 +1,11 @@
-// Pages that every start uses, mapped by a few calls instead of by one fault each: madvise(2), MADV_POPULATE_READ and
-// MADV_POPULATE_WRITE (Linux 5.14). docs/performance.md has what that is worth. Nothing fails here: what is not mapped
-// beforehand is mapped when it is touched.
+// Pages that every start uses, mapped by a few calls instead of by one fault each (sys/populate.h). Most of that is done
+// where the kernel enters (sys/entry.h); docs/performance.md has what it is worth.
 #pragma once
 
 namespace cloche::sys {
 
-// Once, before the work begins: the program text of a start, and the part of heap and stack that it comes to use.
-void prefault_start();
+// Once, before the work begins: the part of the heap that a start comes to use.
+void prefault_heap();
 
 // In the container's first process, after the clone: program text is not mapped in it. What both sides had written is
 // left to be copied when one of them writes again; most of it never is.
