@@ -15,7 +15,7 @@ class RootlessPodman : public PodmanTest {
     // Before the machine is looked at: the user stays until the program's end, and is no leak of this test.
     if (!missing) user_ = &TestUser::get();
     PodmanTest::SetUp();
-    CLOCHE_NEEDS(missing);
+    if (missing) GTEST_SKIP() << "needs " << *missing;
     if (IsSkipped()) return;
     write_file(
         user_->home() + "/.config/containers/storage.conf",

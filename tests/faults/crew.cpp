@@ -40,7 +40,7 @@ bool add_report(const std::string& path, Report& to) {
   try {
     work(number, turns, report);
   } catch (const std::exception& error) {
-    report.findings.push_back(error.what());
+    report.findings.emplace_back(error.what());
   }
   write_report(path, report);
   ::_exit(0);

@@ -4,7 +4,6 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <sstream>
 
 #include "faults/errnos.h"
@@ -95,14 +94,15 @@ std::vector<PlannedStep> steps_of(const std::string& err) {
   std::vector<PlannedStep> steps;
   std::istringstream lines(err);
   for (std::string line; std::getline(lines, line);) {
-    const size_t begin = line.find("debug: step ");
+    constexpr std::string_view kBegin = "debug: step ";
+    const size_t begin = line.find(kBegin);
     if (begin == std::string::npos) continue;
     const size_t id = line.find(", ", begin) + 2, time = line.rfind(": ", line.find(" us", id));
     const size_t side = line.rfind(", ", time);
     size_t number = 0, count = 0;
-    if (std::sscanf(line.c_str() + begin, "debug: step %zu of %zu", &number, &count) != 2 || number == 0 ||
-        number > count)
-      continue;
+    std::string of;
+    std::istringstream words(line.substr(begin + kBegin.size()));
+    if (!(words >> number >> of >> count) || number == 0 || number > count) continue;
     steps.resize(count);
     PlannedStep& step = steps[number - 1];
     step.id = line.substr(id, side - id);

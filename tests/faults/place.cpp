@@ -86,9 +86,9 @@ test::Outcome Place::delete_box() const {
 
 std::vector<std::string> Place::left(const std::vector<pid_t>& pids) const {
   std::vector<std::string> found;
-  if (fs::exists(state())) found.push_back("the state");
+  if (fs::exists(state())) found.emplace_back("the state");
   for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
-    if (fs::exists(fmt::format("{}/{}", mount, cgroup_))) found.push_back("the cgroup");
+    if (fs::exists(fmt::format("{}/{}", mount, cgroup_))) found.emplace_back("the cgroup");
   for (const std::string& mount : test::mounts_below(path_)) found.push_back("the mount " + mount);
   for (const pid_t pid : pids) {
     for (int tries = 0; tries < 500 && runs(pid); ++tries) ::usleep(10'000);

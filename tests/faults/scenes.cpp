@@ -116,6 +116,8 @@ class Execs : public Scene {
     init_ = 0;
     return left;
   }
+  Execs(const Execs&) = delete;
+  Execs& operator=(const Execs&) = delete;
   ~Execs() override {
     if (init_ != 0) (void)place_.delete_box();
   }

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string_view>
 
 #include "runtime/shared_record.h"
@@ -86,9 +86,10 @@ uint64_t find_record(pid_t pid) {
   constexpr size_t kPage = 4096, kSize = (sizeof(runtime::SharedRecord) + kPage - 1) / kPage * kPage;
   for (std::string line; std::getline(maps, line);) {
     unsigned long from = 0, to = 0;
-    char rights[5] = {};
-    if (std::sscanf(line.c_str(), "%lx-%lx %4s", &from, &to, rights) == 3 && rights[3] == 's' &&
-        to - from == kSize)
+    char dash = 0;
+    std::string rights;
+    std::istringstream words(line);
+    if (words >> std::hex >> from >> dash >> to >> rights && rights.ends_with('s') && to - from == kSize)
       return from;
   }
   return 0;
