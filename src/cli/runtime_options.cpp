@@ -49,7 +49,7 @@ class Parser {
 
   std::optional<std::string> parse_globals() {
     while (!done() && is_flag(words_[at_]))
-      if (auto wrong = take_flag(runtime_globals(), into_.globals, "")) return wrong;
+      if (auto wrong = take_flag(kGlobals, into_.globals, "")) return wrong;
     into_.version = into_.version || into_.globals.on("version");
     return {};
   }
@@ -176,7 +176,7 @@ std::string runtime_help() {
       "usage: cloche-runtime [GLOBAL FLAGS] COMMAND [FLAGS] ARGUMENTS\n\ncommands:\n";
   for (const RuntimeCommand& command : runtime_commands())
     out += fmt::format("  {:<10} {}\n", command.name, command.summary);
-  out += "\nglobal flags:\n" + flag_lines(runtime_globals());
+  out += "\nglobal flags:\n" + flag_lines(kGlobals);
   return out + "\ncloche-runtime COMMAND --help shows a command's flags.\n";
 }
 

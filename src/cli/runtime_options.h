@@ -10,15 +10,9 @@
 #include <string_view>
 #include <vector>
 
-namespace cloche::cli {
+#include "cli/runtime_globals.h"
 
-struct Flag {
-  std::string_view name;
-  char letter = 0;  // 0: none
-  std::string_view value{};  // what the value is called; empty: a switch
-  std::string_view help{};
-  bool repeats = false;
-};
+namespace cloche::cli {
 
 struct Invocation;
 class RuntimeLog;
@@ -58,7 +52,6 @@ struct Invocation {
   bool help = false, version = false;
 };
 
-[[nodiscard]] std::span<const Flag> runtime_globals();
 [[nodiscard]] std::span<const RuntimeCommand> runtime_commands();
 
 // The error is one sentence. What was understood before it is in `into`: the log's place and form.

@@ -5,18 +5,6 @@
 namespace cloche::cli {
 namespace {
 
-constexpr Flag kGlobals[] = {
-    {"root", 0, "DIR", "where the state of containers is kept"},
-    {"log", 0, "FILE", "errors and warnings are appended there too"},
-    {"log-format", 0, "FORMAT", "of the log file: text (default) or json"},
-    {"debug", 0, {}, "says also what could not be had on this host"},
-    {"systemd-cgroup", 0, {}, "the container's cgroup is a scope of systemd's"},
-    {"cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"},
-    {"rootless", 0, "BOOL", "accepted; whether the caller is root is looked up"},
-    {"criu", 0, "PATH", "the program criu (default: along $PATH)"},
-    {"version", 'v', {}, "prints the version (also -V)"},
-};
-
 constexpr Flag kBundle{"bundle", 'b', "DIR",
                        "the directory with config.json (default: the working directory)"};
 constexpr Flag kConfig{"config", 'f', "FILE", "the configuration, instead of the bundle's config.json"};
@@ -188,7 +176,6 @@ constexpr RuntimeCommand kCommands[] = {
 
 }  // namespace
 
-std::span<const Flag> runtime_globals() { return kGlobals; }
 std::span<const RuntimeCommand> runtime_commands() { return kCommands; }
 
 }  // namespace cloche::cli

@@ -61,11 +61,19 @@ std::string want_of_memory(const plan::Plan& plan) {
       clone->cgroup, limit);
 }
 
-// Two are for the new process itself, unless it has no right to them any more, in a user namespace of its own. From inside
-// of a cgroup namespace, where the tree is mounted with nsdelegate, nothing is cloned from a cgroup outside of it into
-// another (ENOENT; cgroup-v2.rst, "Delegation"). Of a time namespace see `clone_from_joined`.
-bool joined_before_clone(std::string_view type, uint64_t clone_flags) {
-  return (clone_flags & CLONE_NEWUSER) != 0 || (type != "cgroup" && type != "time");
+bool joins(const plan::Plan& plan, std::string_view type) {
+  return std::ranges::any_of(plan.steps, [&](const plan::Step& step) {
+    const auto* join = std::get_if<plan::JoinNamespace>(&step.action);
+    return join != nullptr && join->type == type;
+  });
+}
+
+// Two are for the new process itself, unless a user namespace takes its right to them. From inside of a cgroup namespace,
+// where the tree is mounted with nsdelegate, nothing is cloned from a cgroup outside of it into another (ENOENT;
+// cgroup-v2.rst, "Delegation"). Of a time namespace see `clone_from_joined`.
+bool joined_before_clone(const plan::Plan& plan, std::string_view type, uint64_t clone_flags) {
+  if ((clone_flags & CLONE_NEWUSER) != 0) return true;
+  return type == "time" ? joins(plan, "user") : type != "cgroup";
 }
 
 }  // namespace
@@ -180,10 +188,7 @@ void Execution::become_container(size_t first) {
 sys::Result<sys::Parent> Execution::clone_from_joined(size_t index, uint64_t flags) {
   CLOCHE_TRY(sys::set_dumpable(false));
   // The kernel moves nobody into a time namespace whose memory another process sees (EUSERS): its clocks are in there.
-  const bool joins_time = std::ranges::any_of(plan_.steps, [&](const plan::Step& step) {
-    const auto* join = std::get_if<plan::JoinNamespace>(&step.action);
-    return join != nullptr && join->type == "time" && joined_before_clone(join->type, flags);
-  });
+  const bool joins_time = joins(plan_, "time") && joined_before_clone(plan_, "time", flags);
   auto work = [&] { return join_and_clone(index, flags) ? 0 : 125; };
   const auto ending = sys::run_child(
       joins_time ? sys::ChildMemory::copied : sys::ChildMemory::in_place,
@@ -216,12 +221,18 @@ bool Execution::join_and_clone(size_t index, uint64_t flags) {
   for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
     const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
     if (join == nullptr) continue;
-    if (!joined_before_clone(join->type, flags)) continue;
+    if (!joined_before_clone(plan_, join->type, flags)) continue;
     const auto joined = recorded(record, static_cast<uint32_t>(i), [&] {
       return sys::join_namespace(prepared_->namespaces[join->type], sys::namespace_flag(join->type),
                                  join->path);
     });
     if (!joined) return false;
+  }
+  // A user namespace has set it back to fs.suid_dumpable.
+  auto closed = sys::set_dumpable(false);
+  if (!closed) {
+    record.failure = to_record(static_cast<uint32_t>(index), closed.error());
+    return false;
   }
   auto cloned = sys::clone_process(
       {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});

@@ -9,19 +9,19 @@ extern const char _GLOBAL_OFFSET_TABLE_[], _end[];  // the linker's
 [[gnu::used]] void cloche_before_start(long* stack);
 }
 
-#define CLOCHE_ENTRY                                                          \
-  ".section .text.cloche_entry,\"ax\",@progbits\n.globl cloche_entry\n.type " \
+#define CLOCHE_ENTRY                                                              \
+  ".pushsection .text.cloche_entry,\"ax\",@progbits\n.globl cloche_entry\n.type " \
   "cloche_entry,@function\ncloche_entry:\n"
 
 // argc, argv and envp are on the stack (x86-64 psABI, 3.4.1), which is left as it was found.
 #if defined(__x86_64__)
 asm(CLOCHE_ENTRY
     "  xor %ebp, %ebp\n  mov %rsp, %rdi\n  call cloche_before_start\n"
-    "  xor %edx, %edx\n  jmp _start\n");
+    "  xor %edx, %edx\n  jmp _start\n.popsection\n");
 #elif defined(__aarch64__)
 asm(CLOCHE_ENTRY
     "  mov x29, #0\n  mov x0, sp\n  bl cloche_before_start\n"
-    "  mov x0, #0\n  mov x30, #0\n  b _start\n");
+    "  mov x0, #0\n  mov x30, #0\n  b _start\n.popsection\n");
 #endif
 
 void cloche_before_start(long* stack) {

@@ -23,7 +23,7 @@ void cloche_startup_text_end();
 namespace cloche::sys {
 
 inline void populate(uintptr_t begin, uintptr_t end, int advice) {
-  constexpr uintptr_t kPage = 4096;  // a larger one is populated as well
+  constexpr uintptr_t kPage = 4096;  // where pages are larger, less may be mapped
   begin &= ~(kPage - 1);
   kernel_call(SYS_madvise, static_cast<long>(begin), static_cast<long>(end - begin), advice);
 }

@@ -155,24 +155,20 @@ Result<Ending> wait_for(pid_t child) {
 namespace {
 
 // The child's stack is the caller's own, below its frames: they stand still meanwhile, and there is as much room as usual.
-[[gnu::noinline]] Result<pid_t> clone_in_place(int (*work)(void*), void* argument) {
+[[gnu::noinline]] pid_t clone_in_place(int (*work)(void*), void* argument) {
   constexpr uintptr_t kOwnFrames = 4096;
   constexpr int kFlags = CLONE_VM | CLONE_VFORK | CLONE_FILES;
   uintptr_t top = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - kOwnFrames;
   top -= top % 16;
-  const pid_t child = ::clone(work, reinterpret_cast<void*>(top),  // NOLINT(performance-no-int-to-ptr)
-                              kFlags | SIGCHLD, argument);
-  if (child < 0) return fail(errno, fmt::format("clone({})", clone_flag_names(kFlags)));
-  return child;
+  return ::clone(work, reinterpret_cast<void*>(top),  // NOLINT(performance-no-int-to-ptr)
+                 kFlags | SIGCHLD, argument);
 }
 
 }  // namespace
 
 Result<Ending> run_child(ChildMemory memory, int (*work)(void*), void* argument) {
-  if (memory == ChildMemory::in_place) {
-    CLOCHE_TRY_ASSIGN(child, clone_in_place(work, argument));
-    return wait_for(child);
-  }
+  if (memory == ChildMemory::in_place)
+    if (const pid_t child = clone_in_place(work, argument); child > 0) return wait_for(child);
   CLOCHE_TRY_ASSIGN(cloned, clone_process({}));
   if (std::holds_alternative<Child>(cloned)) ::_exit(work(argument));
   return wait_for(std::get<Parent>(cloned).child);

@@ -74,6 +74,7 @@ constexpr Exception kExceptions[] = {
     {goes_on, "memfd_create", "*", "EINVAL", "", "without the flags of Linux 6.3"},
     {goes_on, "clone3", "uid-map", "ENOSYS", "", "clone(2) does the same where no namespace is new"},
     {goes_on, "clone3", "gid-map", "ENOSYS", "", "likewise"},
+    {goes_on, "clone", "clone", "", "", "the process that joins has a copy of the memory then"},
     {goes_on, "clone3", "-", "ENOSYS", "", "likewise, of hooks"},
     {goes_on, "clone3", "hooks:*", "ENOSYS", "", "clone(2) does the same where no namespace is new"},
     // -- said in words

@@ -50,6 +50,26 @@ TEST_F(RuntimeExec, InAUserNamespace) {
   EXPECT_TRUE(runtime({"delete", "-f", "box"}).ok());
 }
 
+// Its clocks are another container's: root of this container's user namespace has no right to them, and who joins does.
+TEST_F(RuntimeExec, InATimeNamespaceThatIsNotOfItsUserNamespace) {
+  CLOCHE_NEEDS(needs::root());
+  auto first = bundle({"sleep", "1000"}, "first");
+  first.config.linux_->namespaces.push_back({.type = "time", .path = {}});
+  first.config.linux_->timeOffsets["monotonic"] = {.secs = 1000, .nanosecs = 0};
+  ASSERT_TRUE(start_detached(first, "first").ok());
+  const std::string time = "/proc/" + member(runtime({"state", "first"}).out, ".pid") + "/ns/time";
+  auto box = bundle({"sleep", "1000"});
+  box.map_ids(700000, 65536);
+  box.config.linux_->namespaces.push_back({.type = "time", .path = time});
+  const Outcome started = start_detached(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  for (const char* id : {"first", "box"}) {
+    const Outcome inside = exec({id, "busybox", "readlink", "/proc/self/ns/time"});
+    EXPECT_EQ(inside.out, shell("readlink " + time).out) << inside.describe();
+  }
+  for (const char* id : {"box", "first"}) EXPECT_TRUE(runtime({"delete", "-f", id}).ok());
+}
+
 TEST_F(RuntimeExec, ExitCodesAndFlags) {
   CLOCHE_NEEDS(needs::root());
   auto box = bundle({"sleep", "1000"});
