@@ -77,7 +77,7 @@ TEST_F(RuntimeUpdate, DeviceRules) {
   auto box = bundle({"sleep", "1000"});
   auto& capabilities = *box.config.process->capabilities;
   for (auto* set : {&capabilities.bounding, &capabilities.effective, &capabilities.permitted})
-    set->push_back("CAP_MKNOD");
+    set->emplace_back("CAP_MKNOD");
   ASSERT_TRUE(start_detached(box).ok());
   const Outcome made = runtime({"exec", "box", "busybox", "mknod", "/dev/fuse", "c", "10", "229"});
   ASSERT_TRUE(made.ok()) << made.describe();

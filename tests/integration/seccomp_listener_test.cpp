@@ -40,7 +40,7 @@ TEST_F(SeccompListener, TheAgentAnswers) {
   CLOCHE_NEEDS(needs::root());
   SeccompAgent agent(path(), kNoMedium);
   spec::Strings calls = kMakers;
-  calls.push_back("uname");
+  calls.emplace_back("uname");
   const auto box = handing_over(
       calls, {"sh", "-c", "mkdir /dev/shm/x 2>&1; busybox uname; ls /proc/self/fd | busybox wc -l"});
   const Outcome outcome = run(box);

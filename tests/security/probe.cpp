@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -139,8 +140,9 @@ long call(const std::string& how, long family, long type) {
   if (how == "int80")  // socket(2) of i386
     asm volatile("int $0x80" : "=a"(result) : "a"(359L), "b"(family), "c"(type), "d"(0L) : "memory");
   if (how == "int80-socketcall") {  // socketcall(SYS_SOCKET, ...): its arguments lie in the low 4 GiB
-    static unsigned* arguments = static_cast<unsigned*>(
-        reinterpret_cast<void*>(syscall(SYS_mmap, 0, 4096, 3, 0x62 /* private, anonymous, 32 bit */, -1, 0)));
+    static auto* arguments = static_cast<unsigned*>(
+        ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0));
+    if (arguments == MAP_FAILED) return -errno;
     arguments[0] = static_cast<unsigned>(family);
     arguments[1] = static_cast<unsigned>(type);
     arguments[2] = 0;
@@ -209,7 +211,7 @@ int main(int argc, char** argv) {
   if (word == "reach" && argc == 3) return reach(argv[2]);
   if (word == "look" && argc == 3) return look(argv[2]);
   if (word == "write-programs") return write_programs();
-  if (word == "swap" && argc == 5) return swap(argv[2], argv[3], std::atol(argv[4]));
+  if (word == "swap" && argc == 5) return swap(argv[2], argv[3], std::strtol(argv[4], nullptr, 10));
   if (word == "sockets" && argc == 3) return sockets(argv[2]);
   if (word == "ring") return ring();
   if (word == "write-below" && argc == 3) return write_below(argv[2]);

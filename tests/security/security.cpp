@@ -41,8 +41,9 @@ bool SecurityTest::peer() { return std::getenv("CLOCHE_SECURITY_RUNTIME") != nul
 bool SecurityTest::more() { return std::getenv("CLOCHE_SECURITY_MORE") != nullptr; }
 
 std::vector<std::string> SecurityTest::runtime_program() const {
-  if (!peer()) return RuntimeTest::runtime_program();
-  std::istringstream words(std::getenv("CLOCHE_SECURITY_RUNTIME"));
+  const char* named = std::getenv("CLOCHE_SECURITY_RUNTIME");
+  if (named == nullptr) return RuntimeTest::runtime_program();
+  std::istringstream words(named);
   return {std::istream_iterator<std::string>(words), {}};
 }
 
@@ -71,7 +72,7 @@ std::string SecurityTest::end_probe(const std::string& id) {
 long SecurityTest::number(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(name + " ")) return std::atol(line.c_str() + name.size());
+    if (line.starts_with(name + " ")) return std::strtol(line.c_str() + name.size(), nullptr, 10);
   return -1;
 }
 

@@ -10,7 +10,6 @@ namespace cloche::plan {
 namespace {
 
 using test::basic;
-using test::cgroup_value;
 using test::find;
 using test::os;
 using test::refusal;
@@ -380,7 +379,7 @@ TEST(PlanListener, WithoutCallsForItIsNotConnected) {
 }
 
 TEST(PlanListener, WhatCannotWorkIsRefused) {
-  const auto with = [](auto change, HostFacts facts = test::root_host()) {
+  const auto with = [](auto change, const HostFacts& facts = test::root_host()) {
     auto request = basic();
     request.spec.linux_->seccomp = filter_with_an_agent();
     change(*request.spec.linux_->seccomp);

@@ -36,7 +36,7 @@ class Resctrl : public testing::Test {
   void TearDown() override { fs::remove_all(top_); }
   static void furnish(const std::string& group) {
     std::ofstream(group + "/schemata") << "    MB:0=100;1=100\n    L3:0=7ff;1=7ff\n";
-    std::ofstream(group + "/tasks");
+    std::ofstream(group + "/tasks") << "";
     if (fs::path(group).parent_path().filename() != "mon_groups") fs::create_directory(group + "/mon_groups");
   }
   void write(const std::string& file, const std::string& text) const {

@@ -48,7 +48,7 @@ struct Row {
 std::vector<Row> rows() {
   std::ifstream file(test::source_directory() / "docs/spec-coverage.md");
   std::vector<Row> all;
-  const auto cell = [](std::string text) {
+  const auto cell = [](const std::string& text) {
     const size_t first = text.find_first_not_of(" `"), last = text.find_last_not_of(" `");
     return first == std::string::npos ? std::string() : text.substr(first, last - first + 1);
   };

@@ -15,7 +15,6 @@
 namespace cloche::test {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr char kUnit[] = "box.scope";
