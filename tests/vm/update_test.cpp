@@ -1,6 +1,9 @@
 // `cloche-runtime update` biting on a container that runs.
 #include <poll.h>
 
+#include <fstream>
+#include <map>
+
 #include "support/bundle.h"
 #include "support/needs.h"
 #include "vm/counters.h"
@@ -117,6 +120,63 @@ TEST_F(VmUpdate, MemoryAndSwapTogetherStayWhatTheyWere) {
   EXPECT_TRUE(refused.err.contains("memory.limit: 134217728 is above the limit of memory and swap together"))
       << refused.describe();
   EXPECT_EQ(held("memory.max"), "83886080");
+  finish();
+}
+
+TEST_F(VmUpdate, EachFlagAloneChangesItsFileAndNoOther) {
+  for (const char* name : {"cpu", "cpuset", "io", "memory", "pids"})
+    CLOCHE_NEEDS(needs::cgroup2_controller(name));
+  struct Change {
+    const char *flag, *value, *file, *held;
+  };
+  // In this order: memory and swap together, and a burst, need the limit before them.
+  constexpr Change kChanges[] = {
+      {"--memory", "64M", "memory.max", "67108864"},
+      {"--memory-reservation", "16M", "memory.low", "16777216"},
+      {"--memory-swap", "96M", "memory.swap.max", "33554432"},
+      {"--cpu-quota", "20000", "cpu.max", "20000 100000"},
+      {"--cpu-period", "50000", "cpu.max", "20000 50000"},
+      {"--cpu-burst", "10000", "cpu.max.burst", "10000"},
+      {"--cpu-share", "2048", "cpu.weight", "174"},
+      {"--cpuset-cpus", "1", "cpuset.cpus", "1"},
+      {"--cpuset-mems", "0", "cpuset.mems", "0"},
+      {"--pids-limit", "33", "pids.max", "33"},
+      {"--blkio-weight", "100", "io.weight", "default 910"},
+      {"--cpu-idle", "1", "cpu.idle", "1"},
+  };
+  start({"sleep", "1000"});
+  const auto all = [&] {
+    std::map<std::string, std::string> files;
+    for (const Change& change : kChanges) files[change.file] = held(change.file);
+    return files;
+  };
+  for (const Change& change : kChanges) {
+    auto expected = all();
+    ASSERT_NE(expected[change.file], change.held) << change.file << " was so before";
+    const Outcome outcome = runtime({"update", change.flag, change.value, "box"});
+    EXPECT_TRUE(outcome.ok()) << change.flag << ": " << outcome.describe();
+    expected[change.file] = change.held;
+    if (expected["cpu.idle"] == "1") expected["cpu.weight"] = "0";  // the kernel's word for "none"
+    EXPECT_EQ(all(), expected) << change.flag;
+  }
+  EXPECT_EQ(held("cpuset.cpus.effective"), "1");
+  finish();
+}
+
+TEST_F(VmUpdate, ADocumentOfTwoLimitsFromAFileAndFromStandardInput) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  CLOCHE_NEEDS(needs::cgroup2_controller("pids"));
+  start({"sleep", "1000"});
+  EXPECT_EQ(held("memory.max") + " " + held("pids.max"), "max max");
+  const std::string path = scratch() + "/limits.json";
+  std::ofstream(path) << R"({"memory":{"limit":67108864},"pids":{"limit":40}})";
+  const Outcome file = runtime({"update", "--resources", path, "box"});
+  EXPECT_TRUE(file.ok()) << file.describe();
+  EXPECT_EQ(held("memory.max") + " " + held("pids.max"), "67108864 40");
+  const Outcome input = test::run({.argv = command({"update", "--resources", "-", "box"}),
+                                   .input = R"({"memory":{"limit":50331648},"pids":{"limit":41}})"});
+  EXPECT_TRUE(input.ok()) << input.describe();
+  EXPECT_EQ(held("memory.max") + " " + held("pids.max"), "50331648 41");
   finish();
 }
 
