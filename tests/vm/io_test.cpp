@@ -11,26 +11,61 @@ namespace {
 
 class VmIo : public LeaksNothing {};
 
-// Two containers write the same way, each to a disk of its own, until the bounded one has written a little.
-TEST_F(VmIo, ABoundedWriterWritesFarLessThanAFreeOne) {
+// Two containers work in the same `way`, each on a disk of its own: while the one that is bounded by `limit` does so
+// `count` times, the free one is to count twenty times as much under `key` of io.stat.
+void expect_bounded(const std::string& limit, const std::string& key, const std::string& way, int count) {
+  ASSERT_TRUE(shell("chmod 666 $CLOCHE_VM_DISKS").ok());
+  const ParentCgroup frees("vm-io-free"), bounds("vm-io-bound");
+  const auto counted = [&](const ParentCgroup& cgroup) {
+    const std::string text = text_of(cgroup.path() + "/io.stat");
+    const size_t at = text.find(' ' + key + '=');
+    return at == std::string::npos ? 0 : std::stoll(text.substr(at + key.size() + 2));
+  };
+  const auto dd = [&](const char* disk, int times) {
+    return fmt::format("dd {} count={} status=none", fmt::format(fmt::runtime(way), disk), times);
+  };
+  const std::string number = shell("lsblk -ndo MAJ:MIN ${CLOCHE_VM_DISKS% *} | tr -d ' \\n'").out;
+  Running free(box({"--device", "/dev/vdb", "--cgroup-parent", frees.name()},
+                   "trap exit TERM; echo ready; while :; do " + dd("/dev/vdb", 256) + "; done"));
+  ASSERT_TRUE(free.wait_for_output("ready")) << free.so_far().describe();
+  Running bounded(
+      box({"-i", "--device", "/dev/vda", "--cgroup-parent", bounds.name(), "--io-max", number + " " + limit},
+          "echo ready; read -r go; " + dd("/dev/vda", count) + " && echo done; read -r go"));
+  ASSERT_TRUE(bounded.wait_for_output("ready")) << bounded.so_far().describe();
+  const int64_t free_begin = counted(frees), bounded_begin = counted(bounds);
+  bounded.send_input("go\n");
+  EXPECT_TRUE(bounded.wait_for_output("done")) << bounded.so_far().describe();
+  const int64_t free_work = counted(frees) - free_begin, bounded_work = counted(bounds) - bounded_begin;
+  bounded.send_input("go\n");
+  bounded.finish();
+  free.signal(SIGTERM);
+  free.finish();
+  EXPECT_GT(bounded_work, 0);
+  EXPECT_GT(free_work, 20 * bounded_work);
+}
+
+TEST_F(VmIo, BytesWrittenAreBounded) {
   CLOCHE_NEEDS(needs::cgroup2_controller("io"));
   CLOCHE_NEEDS(needs::disks());
-  ASSERT_TRUE(shell("chmod 666 $CLOCHE_VM_DISKS").ok());
-  const std::string number = shell("lsblk -ndo MAJ:MIN ${CLOCHE_VM_DISKS% *} | tr -d ' \\n'").out;
-  const std::string written = "; sed 's/.* wbytes=\\([0-9]*\\).*/wbytes \\1/' /sys/fs/cgroup/io.stat";
+  expect_bounded("wbps=262144", "wbytes", "if=/dev/zero of={} bs=32k oflag=direct", 16);
+}
 
-  Running free(box({"--device", "/dev/vdb"},
-                   "trap stop=1 TERM; echo ready; while [ -z \"$stop\" ]; do "
-                   "dd if=/dev/zero of=/dev/vdb bs=32k count=64 oflag=direct status=none; done" +
-                       written));
-  ASSERT_TRUE(free.wait_for_output("ready")) << free.so_far().describe();
-  const Outcome bounded =
-      run_box({"--device", "/dev/vda", "--io-max", number + " wbps=262144"},
-              "dd if=/dev/zero of=/dev/vda bs=32k count=32 oflag=direct status=none" + written);
-  free.signal(SIGTERM);
-  const Outcome unbounded = free.finish();
-  ASSERT_EQ(counter(bounded.out, "wbytes"), 1 << 20) << bounded.describe();
-  EXPECT_GT(counter(unbounded.out, "wbytes"), 4 << 20) << unbounded.describe();
+TEST_F(VmIo, BytesReadAreBounded) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
+  expect_bounded("rbps=262144", "rbytes", "if={} of=/dev/null bs=32k iflag=direct", 16);
+}
+
+TEST_F(VmIo, WritesAreBounded) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
+  expect_bounded("wiops=10", "wios", "if=/dev/zero of={} bs=4k oflag=direct", 16);
+}
+
+TEST_F(VmIo, ReadsAreBounded) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
+  expect_bounded("riops=10", "rios", "if={} of=/dev/null bs=4k iflag=direct", 16);
 }
 
 }  // namespace

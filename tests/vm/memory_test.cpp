@@ -101,5 +101,13 @@ TEST_F(VmMemory, MemoryLowKeepsWhatTheNeighbourWouldTake) {
   EXPECT_GE(kept, unprotected + (4 << 20));
 }
 
+// What memory.min protects is not taken at all.
+TEST_F(VmMemory, MemoryMinKeepsAllOfIt) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  CLOCHE_NEEDS(needs::disks());
+  ASSERT_TRUE(shell("chmod 666 $CLOCHE_VM_DISKS").ok());
+  EXPECT_GE(kept_beside_a_neighbour({"--cgroup-conf", "memory.min=67108864"}), 48 << 20);
+}
+
 }  // namespace
 }  // namespace cloche::test
