@@ -1,6 +1,8 @@
 // An ordinary user's container in a cgroup that was delegated to that user (cgroups(7), "Cgroup delegation").
 #include <fmt/format.h>
 
+#include "spec/default_spec.h"
+#include "support/bundle.h"
 #include "support/host_state.h"
 #include "support/needs.h"
 #include "support/test_user.h"
@@ -90,6 +92,65 @@ TEST_F(VmRootless, WithoutADelegatedCgroupALimitIsRefusedWithTheReason) {
   const Outcome outcome = user.shell(rootless("--memory 64M", "true"));
   EXPECT_EQ(outcome.exit_code, 125) << outcome.describe();
   EXPECT_TRUE(outcome.err.contains("--memory 64M")) << outcome.describe();
+}
+
+// cloche-runtime run, of a bundle of the user's with a limit of memory.
+class VmRootlessRuntime : public VmRootless {
+ protected:
+  // The container prints its limit, or "started" where it is to have none.
+  std::string run_words(const std::optional<int64_t>& limit) {
+    Bundle box(scratch() + "/bundle", {});
+    box.config = spec::default_rootless_spec(user_.uid(), user_.gid());
+    box.config.process->terminal = false;
+    box.config.process->args = {"echo", "started"};
+    if (limit) {
+      box.config.process->args = {"cat", "/sys/fs/cgroup/memory.max"};
+      box.config.linux_->resources.emplace().memory = {.limit = limit};
+    }
+    box.write();
+    shell(fmt::format("chmod 755 {0} && chown -Rh {1}:{2} {3}", scratch(), user_.uid(), user_.gid(),
+                      box.path()));
+    return fmt::format("{} --root {}/state run --bundle {} box", program("cloche-runtime"),
+                       user_.runtime_directory(), box.path());
+  }
+  void TearDown() override {
+    shell(fmt::format("rm -rf {}/state", user_.runtime_directory()));
+    VmRootless::TearDown();
+  }
+  static void expect_refusal(const Outcome& outcome, const std::string& text) {
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.describe();
+    EXPECT_EQ(outcome.out, "") << outcome.describe();
+    EXPECT_TRUE(outcome.err.contains("linux.resources.memory.limit")) << outcome.err;
+    EXPECT_TRUE(outcome.err.contains(text)) << outcome.err;
+    EXPECT_TRUE(outcome.err.contains("systemd-run --user --scope -p Delegate=yes")) << outcome.err;
+  }
+
+  const TestUser& user_ = TestUser::get();
+};
+
+TEST_F(VmRootlessRuntime, ALimitInADelegatedCgroupIsThere) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  const Delegated cgroup(user_);
+  const Outcome outcome = run_in(cgroup.leaf, user_, "exec " + run_words(64 << 20));
+  EXPECT_EQ(outcome.out, "67108864\n") << outcome.describe();
+}
+
+TEST_F(VmRootlessRuntime, ALimitInACgroupOfSomebodyElseIsRefused) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  const ParentCgroup roots("vm-roots");
+  EXPECT_EQ(run_in(roots.path(), user_, "exec " + run_words({})).out, "started\n");
+  expect_refusal(run_in(roots.path(), user_, "exec " + run_words(64 << 20)),
+                 fmt::format("{} may not make one in {}", user_.name(), roots.path()));
+}
+
+// The cgroup above keeps its controllers to itself.
+TEST_F(VmRootlessRuntime, ALimitWithoutItsControllerIsRefused) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  const ParentCgroup above("vm-above"), below("vm-above/below");
+  expect_refusal(
+      run_in(below.path(), user_, "exec " + run_words(64 << 20)),
+      fmt::format("memory.max needs the memory controller on cgroup v2, which is not delegated to {}",
+                  user_.name()));
 }
 
 }  // namespace
