@@ -1,5 +1,6 @@
 // linux.resources in a bundle: each field arrives in its file, and the limits of the rarer controllers bite.
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <filesystem>
 
@@ -80,6 +81,36 @@ TEST_F(VmResources, AnIdleContainerHasNoWeight) {
   EXPECT_EQ(run(box).out, "1\n0\n");
 }
 
+TEST_F(VmResources, AnIdleContainerGetsWhatABusyOneLeaves) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("cpu"));
+  CLOCHE_NEEDS(needs::cgroup2_controller("cpuset"));
+  const auto start = [&](const std::string& name, std::optional<int64_t> idle) {
+    auto box = bundle({"sh", "-c", "while :; do :; done"}, name);
+    box.config.linux_->cgroupsPath = "/vm-resources/" + name;
+    box.config.linux_->resources.emplace().cpu.emplace() = {.cpus = "0", .idle = idle};
+    return start_detached(box, name).ok();
+  };
+  const auto used = [](const char* name) {
+    return counter(text_of(std::string("/sys/fs/cgroup/vm-resources/") + name + "/cpu.stat"), "usage_usec");
+  };
+  ASSERT_TRUE(start("idle", 1));
+  ASSERT_TRUE(start("busy", {}));
+  const int64_t idle_begin = used("idle"), busy_begin = used("busy");
+  int64_t idle_used = 0, busy_used = 0;
+  for (int tries = 0; tries < 600 && idle_used + busy_used < 1'500'000; ++tries) {
+    poll(nullptr, 0, 100);
+    idle_used = used("idle") - idle_begin;
+    busy_used = used("busy") - busy_begin;
+  }
+  for (const char* name : {"busy", "idle"}) {
+    stop(name);
+    EXPECT_TRUE(runtime({"delete", name}).ok());
+  }
+  // Equals would have half each.
+  EXPECT_GT(busy_used, 1'000'000);
+  EXPECT_LT(idle_used, busy_used / 5);
+}
+
 // Asked for by nobody, and counted all the same: also below a cgroup that hands nothing down yet.
 TEST_F(VmResources, WithoutLimitsItIsCountedToo) {
   CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
@@ -112,6 +143,45 @@ TEST_F(VmResources, HugePages) {
   EXPECT_EQ(outcome.out, "6291456\n6291456\n2 filled\n") << outcome.describe();
 }
 
+// Past the pages that are promised mmap(2) fails; past those in use, which no promise bounds here, it is a SIGBUS.
+TEST_F(VmResources, PastThePromisedHugePagesMmapFails) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("hugetlb"));
+  CLOCHE_NEEDS(needs::program("perl"));
+  ASSERT_TRUE(shell("echo 8 >/proc/sys/vm/nr_hugepages; [ $(cat /proc/sys/vm/nr_hugepages) = 8 ]").ok());
+  // mmap(NULL, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0), then a byte of
+  // each page.
+  const std::string map = R"sh(/usr/bin/perl -e '
+    sub map_pages { my $at = syscall(9, 0, $_[0] << 21, 3, 0x40022, -1, 0);
+                    print "$_[0] ", $at == -1 ? "errno " . ($! + 0) : "mapped", "\n"; $at }
+    $| = 1;
+    my $two = map_pages(2);
+    my $three = map_pages(3);
+    for ([$two, 2], [$three, 3]) {
+      my ($at, $pages) = @$_;
+      next if $at == -1;
+      unpack("P1", pack("J", $at + ($_ << 21))), print "used\n" for 0 .. $pages - 1;
+    }'; echo status $?)sh";
+  auto box = limited(map);
+  // The bundle has busybox only.
+  box.config.mounts.push_back({.destination = "/usr",
+                               .type = "bind",
+                               .source = "/usr",
+                               .options = {"rbind", "ro"},
+                               .uidMappings = {},
+                               .gidMappings = {}});
+  for (const char* name : {"lib", "lib64"})
+    std::filesystem::create_directory_symlink(std::string("usr/") + name, box.rootfs() + "/" + name);
+  auto& resources = *box.config.linux_->resources;
+  resources.hugepageLimits = {{.pageSize = "2MB", .limit = 4 << 21}};
+  resources.unified = {{"hugetlb.2MB.rsvd.max", std::to_string(3 << 21)}};
+  const Outcome promised = run(box);
+  resources.unified = {{"hugetlb.2MB.rsvd.max", "max"}};
+  const Outcome used = run(box);
+  shell("echo 0 >/proc/sys/vm/nr_hugepages");
+  EXPECT_EQ(promised.out, "2 mapped\n3 errno 12\nused\nused\nstatus 0\n") << promised.describe();
+  EXPECT_EQ(used.out, "2 mapped\n3 mapped\nused\nused\nused\nused\nstatus 135\n") << used.describe();
+}
+
 TEST_F(VmResources, FilesWithoutAFieldAreWrittenByUnified) {
   CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
   auto box = limited(
@@ -123,6 +193,41 @@ TEST_F(VmResources, FilesWithoutAFieldAreWrittenByUnified) {
   const Outcome outcome = run(box);
   EXPECT_TRUE(outcome.out.starts_with("16777216\n4194304\n1048576\n")) << outcome.describe();
   EXPECT_GT(counter(outcome.out, "high"), 0) << outcome.describe();
+}
+
+TEST_F(VmResources, CompressedSwapIsBoundedByUnified) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  auto box = limited("sleep 1000");
+  box.config.linux_->resources->unified = {{"memory.zswap.max", "8388608"}};
+  const Outcome started = start_detached(box);
+  ASSERT_TRUE(started.ok()) << started.describe();
+  const auto held = [] { return text_of("/sys/fs/cgroup/vm-resources/box/memory.zswap.max"); };
+  EXPECT_EQ(held(), "8388608\n");
+  const Outcome changed = test::run({.argv = command({"update", "--resources=-", "box"}),
+                                     .input = R"({"unified":{"memory.zswap.max":"4194304"}})"});
+  EXPECT_TRUE(changed.ok()) << changed.describe();
+  EXPECT_EQ(held(), "4194304\n");
+  stop();
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
+// The guest's processor has nothing that the misc controller counts, and its kernel no io.latency.
+TEST_F(VmResources, WhatThisKernelDoesNotHaveIsNamed) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::cgroup2_controller("misc"));
+  CLOCHE_NEEDS(needs::disks());
+  ASSERT_EQ(text_of("/sys/fs/cgroup/misc.capacity"), "");
+  auto box = limited("echo started");
+  auto& unified = box.config.linux_->resources->unified;
+  unified = {{"misc.max", "sev 1"}};
+  const Outcome misc = run(box);
+  expect_refusal(misc, "the kernel takes no sev 1 for misc.max");
+  EXPECT_EQ(misc.out, "");
+  const auto [major, minor] = numbers_of("/dev/vda");
+  unified = {{"io.latency", fmt::format("{}:{} target=10000", major, minor)}};
+  const Outcome latency = run(box);
+  expect_refusal(latency, "this kernel has no file io.latency in a cgroup");
+  EXPECT_EQ(latency.out, "");
 }
 
 // cgroup.kill takes a frozen tree away, and what forks while it is killed.
