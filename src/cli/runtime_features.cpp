@@ -103,6 +103,8 @@ int perform_features(const Invocation&, RuntimeLog&) {
   line("    \"intelRdt\": {\"enabled\": true, \"schemata\": true, \"monitoring\": true},");
   line("    \"mountExtensions\": {\"idmap\": {\"enabled\": true}},");
   line("    \"netDevices\": {\"enabled\": true}\n  },");
+  // Keys, or their beginnings, that change what is done: properties of a systemd scope (docs/systemd.md).
+  line("  \"potentiallyUnsafeConfigAnnotations\": [\"org.systemd.property.\"],");
   // The second is what callers of runc look for: whether there is `checkpoint`.
   line(
       fmt::format("  \"annotations\": {{\"io.github.cloche.version\": \"{}\", "

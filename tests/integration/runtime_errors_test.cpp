@@ -139,6 +139,18 @@ TEST_F(RuntimeErrors, FeaturesAndSpecAreJson) {
       member(features.out, ".linux.memoryPolicy | [(.modes | length), (.flags | length)] | join(\" \")"),
       "7 3");
   EXPECT_EQ(member(features.out, ".linux.intelRdt | [.enabled, .schemata, .monitoring] | all"), "true");
+  // Every member that the specification's features.md knows, and what is in those that are lists.
+  EXPECT_EQ(
+      member(features.out, "keys | join(\" \")"),
+      "annotations hooks linux mountOptions ociVersionMax ociVersionMin potentiallyUnsafeConfigAnnotations");
+  EXPECT_EQ(member(features.out, ".linux | keys | join(\" \")"),
+            "apparmor capabilities cgroup intelRdt memoryPolicy mountExtensions namespaces netDevices "
+            "seccomp selinux");
+  EXPECT_EQ(member(features.out, ".linux.seccomp | keys | join(\" \")"),
+            "actions archs enabled knownFlags operators supportedFlags");
+  EXPECT_EQ(member(features.out, ".linux.namespaces | length"), "8");
+  EXPECT_EQ(member(features.out, ".potentiallyUnsafeConfigAnnotations | join(\" \")"),
+            "org.systemd.property.");
   const std::string directory = scratch();
   EXPECT_TRUE(runtime({"spec", "--bundle", directory}).ok());
   std::ifstream file(directory + "/config.json");
