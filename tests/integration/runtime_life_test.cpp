@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -270,21 +269,7 @@ TEST_F(RuntimeLife, TheTerminalIsSentOverTheConsoleSocket) {
   ASSERT_EQ(listen(listener.get(), 1), 0);
   const Outcome created = create(box, "box", {"--console-socket", path});
   ASSERT_TRUE(created.ok()) << created.describe();
-  const sys::Fd connection(accept(listener.get(), nullptr, nullptr));
-  char name[64] = {};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part{.iov_base = name, .iov_len = sizeof name};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ASSERT_GT(recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC), 0);
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr) FAIL() << "no descriptor came with it";
-  int raw = -1;
-  std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
-  const sys::Fd master(raw);
+  const sys::Fd master = sent_descriptor(listener);
   ASSERT_TRUE(runtime({"start", "box"}).ok());
   std::string text;
   char bytes[256];
