@@ -1,6 +1,7 @@
 // `update` on this kernel: what it refuses, and device rules, which need no controller. Limits that bite are in
 // tests/vm/update_test.cpp.
 #include <algorithm>
+#include <fstream>
 
 #include "support/bundle.h"
 #include "support/needs.h"
@@ -92,6 +93,11 @@ TEST_F(RuntimeUpdate, DeviceRules) {
   EXPECT_TRUE(opens().ok());
   ASSERT_TRUE(update(R"({"devices":[{"allow":false}]})").ok());
   EXPECT_TRUE(opens().err.contains("Operation not permitted")) << opens().describe();
+  std::ofstream(scratch() + "/rules")
+      << R"({"devices":[{"allow":true,"type":"c","major":10,"minor":229,"access":"r"}]})";
+  const Outcome from_file = runtime({"update", "--resources", scratch() + "/rules", "box"});
+  ASSERT_TRUE(from_file.ok()) << from_file.describe();
+  EXPECT_TRUE(opens().ok()) << opens().describe();
   stop();
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
