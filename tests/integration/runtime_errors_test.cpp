@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "spec/default_spec.h"
 #include "support/bundle.h"
 #include "support/needs.h"
+#include "support/test_user.h"
 
 namespace cloche::test {
 namespace {
@@ -38,6 +40,26 @@ TEST_F(RuntimeErrors, CommandsThatCannotBeRun) {
   std::filesystem::permissions(box.rootfs() + "/bin/script", std::filesystem::perms(0755));
   box.config.process->args = {"script"};
   expect_refusal(run(box), "is a script for /no/such/interpreter");
+}
+
+// Engines show any ENOENT of a runtime as a runtime that is not there: so the message says what is not.
+TEST_F(RuntimeErrors, WhatIsMissingIsNamedByItsPath) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"no-such-command"});
+  expect_refusal(run(box), R"("no-such-command" is in no directory of PATH)");
+  box.config.process->args = {"/no/such/command"};
+  expect_refusal(run(box), "/no/such/command: /no is not in the container");
+  box.config.process->args = {"true"};
+  const std::string source = scratch() + "/no-such-source";
+  box.config.mounts.push_back(
+      {.destination = "/mnt", .type = "bind", .source = source, .options = {"bind", "ro"}});
+  expect_refusal(run(box), "there is no " + source + " on this host");
+  box.config.mounts.pop_back();
+  EXPECT_TRUE(run(box).ok());
+  std::filesystem::rename(box.rootfs(), box.path() + "/elsewhere");
+  expect_refusal(run(box), box.rootfs());
+  std::filesystem::remove(box.path() + "/config.json");
+  expect_refusal(runtime({"run", "--bundle", box.path(), "box"}), box.path() + "/config.json");
 }
 
 TEST_F(RuntimeErrors, AFailedExecIsReportedByStart) {
@@ -169,6 +191,92 @@ TEST_F(RuntimeErrors, ACgroupInUseIsRefusedAndLeftAlone) {
   EXPECT_EQ(status("first"), "running");
   EXPECT_TRUE(runtime({"delete", "-f", "first"}).ok());
 }
+
+// For an ordinary user newuidmap has the last word, and its own error is "write to uid_map failed".
+TEST_F(RuntimeErrors, AnIdMapThatIsNotTheUsersNamesTheFileAndTheRange) {
+  CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(needs::test_user());
+  CLOCHE_NEEDS(needs::id_map_helpers());
+  const TestUser& user = TestUser::get();
+  auto box = bundle({"true"});
+  box.config = spec::default_rootless_spec(user.uid(), user.gid());
+  auto& system = *box.config.linux_;
+  const std::string state = user.home() + "/state";
+  const auto run_by_user = [&] {
+    box.write();
+    return user.run(
+        {.argv = {program("cloche-runtime"), "--root", state, "run", "--bundle", box.path(), "box"}});
+  };
+  const spec::IDMapping foreign{.containerID = 0, .hostID = 4200000000, .size = 1000};
+  system.uidMappings = {foreign};
+  system.gidMappings = {{.containerID = 0, .hostID = user.gid(), .size = 1}};
+  expect_refusal(run_by_user(),
+                 "linux.uidMappings: host uids 4200000000-4200000999 are not the caller's to map: "
+                 "/etc/subuid does not give them to " +
+                     user.name());
+  system.uidMappings = {{.containerID = 0, .hostID = user.uid(), .size = 1}};
+  system.gidMappings = {foreign};
+  expect_refusal(run_by_user(),
+                 "linux.gidMappings: host gids 4200000000-4200000999 are not the caller's to map: "
+                 "/etc/subgid does not give them to " +
+                     user.name());
+  EXPECT_FALSE(std::filesystem::exists(state + "/box"));
+  std::filesystem::remove_all(state);
+}
+
+struct Failure {
+  std::string name;
+  std::vector<std::string> words;  // with "BUNDLE" for one that is right but for its command
+  std::string reason;
+  int exit_code = 1;
+};
+
+void PrintTo(const Failure& failure, std::ostream* out) { *out << failure.name; }
+
+class RuntimeLogOfFailures : public RuntimeErrors, public ::testing::WithParamInterface<Failure> {};
+
+TEST_P(RuntimeLogOfFailures, IsOneObjectWithTheReason) {
+  CLOCHE_NEEDS(needs::root());
+  const Failure& failure = GetParam();
+  auto box = bundle({"no-such-command"});
+  box.write();
+  const std::string log = scratch() + "/log";
+  std::vector<std::string> words{"--log", log, "--log-format", "json"};
+  for (const std::string& word : failure.words) words.push_back(word == "BUNDLE" ? box.path() : word);
+  const Outcome outcome = runtime(words);
+  EXPECT_EQ(outcome.exit_code, failure.exit_code) << outcome.describe();
+  std::ifstream file(log);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(std::ranges::count(text, '\n'), 1) << text;
+  EXPECT_EQ(member(text, ".level"), "error");
+  EXPECT_EQ(member(text, "keys | join(\" \")"), "level msg time");
+  const std::string message = member(text, ".msg");
+  EXPECT_TRUE(message.contains(failure.reason)) << message;
+  EXPECT_EQ(outcome.err, "cloche-runtime: " + message + "\n");
+  EXPECT_FALSE(std::filesystem::exists(state_root() + "/box"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Verbs, RuntimeLogOfFailures,
+    ::testing::Values(
+        Failure{"create", {"create", "-b", "BUNDLE", "box"}, "executable file not found in $PATH"},
+        Failure{"create_without_bundle", {"create", "-b", "/no/such", "box"}, "/no/such"},
+        Failure{"run", {"run", "-b", "BUNDLE", "box"}, "executable file not found in $PATH"},
+        Failure{"run_descriptors", {"run", "--preserve-fds", "x", "-b", "BUNDLE", "box"}, "--preserve-fds"},
+        Failure{"start", {"start", "box"}, "container does not exist"},
+        Failure{"exec", {"exec", "box", "true"}, "container does not exist", 255},
+        Failure{"exec_without_command", {"exec", "box"}, "which command?", 255},
+        Failure{"kill", {"kill", "box"}, "container does not exist"},
+        Failure{"kill_signal", {"kill", "box", "NO\"\\\n\tSUCH"}, "unknown signal"},
+        Failure{"delete_", {"delete", "box"}, "container does not exist"},
+        Failure{"delete_pattern", {"delete", "--regex", "("}, "is no regular expression"},
+        Failure{"state", {"state", "box"}, "container does not exist"},
+        Failure{"state_id", {"state", "../box"}, "invalid container id"},
+        Failure{"pause", {"pause", "box"}, "container does not exist"},
+        Failure{"update", {"update", "--pids-limit", "5", "box"}, "container does not exist"},
+        Failure{"update_limit", {"update", "--memory", "much", "box"}, "\"much\" is not a size"},
+        Failure{"restore", {"restore", "-b", "BUNDLE", "--image-path", "/no/such", "box"}, "/no/such"}),
+    [](const auto& of) { return of.param.name; });
 
 }  // namespace
 }  // namespace cloche::test
