@@ -23,10 +23,10 @@ class LeakedDescriptors : public SecurityTest {
 
 // Whatever the runtime has open at that moment is a directory to start in, if the path is believed.
 TEST_F(LeakedDescriptors, NoWorkingDirectoryIsOutside) {
-  const int numbers = more() ? 256 : 64;
+  constexpr int kNumbers = 256;
   auto box = image({"probe", "reach", canary()});
   const auto link = [](int number) { return "/link-" + std::to_string(number); };
-  for (int n = 0; n < numbers; ++n)
+  for (int n = 0; n < kNumbers; ++n)
     std::filesystem::create_symlink("/proc/self/fd/" + std::to_string(n), box.rootfs() + link(n));
   auto running = image({"sleep", "1000"}, "running");
   running.config.root->path = box.rootfs();
@@ -37,15 +37,15 @@ TEST_F(LeakedDescriptors, NoWorkingDirectoryIsOutside) {
     EXPECT_FALSE(outcome.timed_out) << cwd;
     outcome.ok() ? ++inside : ++refused;
   };
-  for (int n = 0; n < numbers; ++n)
+  for (int n = 0; n < kNumbers; ++n)
     for (const std::string& cwd : {"/proc/self/fd/" + std::to_string(n), link(n)}) {
       box.config.process->cwd = cwd;
       judge(cwd, run(box));
       judge(cwd, runtime({"exec", "--cwd", cwd, "running", "probe", "reach", canary()}));
     }
-  EXPECT_EQ(refused + inside, numbers * 4);
+  EXPECT_EQ(refused + inside, kNumbers * 4);
   tried("{} working directories x 2 ways x run and exec: {} refused, {} inside of the root, none outside",
-        numbers, refused, inside);
+        kNumbers, refused, inside);
   stop("running");
 }
 
