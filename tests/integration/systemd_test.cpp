@@ -188,6 +188,23 @@ TEST_F(Systemd, OneThatDoesNotAnswerIsWaitedForOnlySoLong) {
   EXPECT_THAT(asked.out, HasSubstr("timeout"));
 }
 
+// Asked by the runtime, by way of a helper with less patience than usual.
+TEST_F(Systemd, OneThatIsBusyEndsTheStartWithWhatToLookAt) {
+  const std::string impatient = scratch() + "/nest/impatient";
+  std::ofstream(impatient) << "#!/bin/sh\nexec " << program("cloche-systemd") << " --seconds 1 \"$@\"\n";
+  std::filesystem::permissions(impatient, std::filesystem::perms::owner_all);
+  const auto box = sleeper();
+  box.write();
+  ASSERT_EQ(::kill(nest_->pid(), SIGSTOP), 0);
+  const Outcome refused = test::run({.argv = nest_->inside(words({"run", "--bundle", box.path(), "box"}),
+                                                           {"CLOCHE_SYSTEMD=" + impatient})});
+  ASSERT_EQ(::kill(nest_->pid(), SIGCONT), 0);
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("did not end in time"), HasSubstr("systemd is busy, or hangs"),
+                                 HasSubstr("systemctl list-jobs")));
+  EXPECT_EQ(inside({"list", "-q"}).out, "");
+}
+
 // ---- where there is none ------------------------------------------------------------------------------------------
 
 using NoSystemd = RuntimeTest;
