@@ -48,7 +48,8 @@ function(cloche_static_program name)
   cloche_program(${name} ${ARGN})
   if(NOT CLOCHE_SANITIZE)
     # not position independent: no relocations to apply before main
-    target_link_options(${name} PRIVATE -static -no-pie -Wl,--gc-sections -Wl,-u,cloche_entry,-e,cloche_entry -Wl,-z,relro,-z,now,-z,noexecstack)
+    target_link_options(${name} PRIVATE -static -no-pie -Wl,--gc-sections -Wl,-u,cloche_entry,-e,cloche_entry
+      -Wl,-z,relro,-z,now,-z,noexecstack)
     cloche_order_text(${name})
     add_test(NAME ${name}-links-no-shared-library
              COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-static $<TARGET_FILE:${name}>)

@@ -6,7 +6,6 @@
 #include "runtime/exec.h"
 #include "runtime/own_program.h"
 #include "spec/read.h"
-#include "sys/prefault.h"
 
 namespace cloche::cli {
 namespace {
@@ -83,7 +82,6 @@ int perform_exec(const Invocation& invocation, RuntimeLog& log) {
   // Processes of the container see this one as soon as it has joined, and may be allowed to trace it.
   if (auto sealed = runtime::run_sealed(); !sealed)
     return fail(log, "exec in", options.id, sealed.error(), kExecFailed);
-  sys::prefault_heap();
   runtime::Report report;
   auto wrong = set_options(invocation, options);
   if (!wrong) wrong = set_process(invocation, options, report);

@@ -62,8 +62,7 @@ int main_of(std::span<char* const> words) {
     return log.error(
                fmt::format("--cgroup-manager: \"{}\" is none of cgroupfs, disabled and systemd", manager)),
            1;
-  // `exec` may have to begin once more first, from a sealed copy.
-  if (invocation.command->perform != perform_exec) sys::prefault_heap();
+  sys::prefault_heap();
   return invocation.command->perform(invocation, log);
 }
 

@@ -189,11 +189,17 @@ sys::Result<sys::Parent> Execution::clone_from_joined(size_t index, uint64_t fla
   CLOCHE_TRY(sys::set_dumpable(false));
   // The kernel moves nobody into a time namespace whose memory another process sees (EUSERS): its clocks are in there.
   const bool joins_time = joins(plan_, "time") && joined_before_clone(plan_, "time", flags);
-  auto work = [&] { return join_and_clone(index, flags) ? 0 : 125; };
+  SharedRecord& record = memory_.get();
+  auto work = [&] {
+    const auto done = join_and_clone(index, flags);
+    // A namespace that cannot be joined is the failure of its own step, and is written down there.
+    if (!done && record.failure.version == 0)
+      record.failure = to_record(static_cast<uint32_t>(index), done.error());
+    return done ? 0 : 125;
+  };
   const auto ending = sys::run_child(
       joins_time ? sys::ChildMemory::copied : sys::ChildMemory::in_place,
       [](void* argument) { return (*static_cast<decltype(work)*>(argument))(); }, &work);
-  const SharedRecord& record = memory_.get();
   sys::Error error;
   if (!ending) {
     error = ending.error();
@@ -215,33 +221,22 @@ sys::Result<sys::Parent> Execution::clone_from_joined(size_t index, uint64_t fla
   return std::unexpected(std::move(error));
 }
 
-// False where a step failed; the record has it.
-bool Execution::join_and_clone(size_t index, uint64_t flags) {
+sys::Result<> Execution::join_and_clone(size_t index, uint64_t flags) {
   SharedRecord& record = memory_.get();
   for (size_t i = index + 1; i < plan_.steps.size(); ++i) {
     const auto* join = std::get_if<plan::JoinNamespace>(&plan_.steps[i].action);
-    if (join == nullptr) continue;
-    if (!joined_before_clone(plan_, join->type, flags)) continue;
-    const auto joined = recorded(record, static_cast<uint32_t>(i), [&] {
+    if (join == nullptr || !joined_before_clone(plan_, join->type, flags)) continue;
+    CLOCHE_TRY(recorded(record, static_cast<uint32_t>(i), [&] {
       return sys::join_namespace(prepared_->namespaces[join->type], sys::namespace_flag(join->type),
                                  join->path);
-    });
-    if (!joined) return false;
+    }));
   }
-  // A user namespace has set it back to fs.suid_dumpable.
-  auto closed = sys::set_dumpable(false);
-  if (!closed) {
-    record.failure = to_record(static_cast<uint32_t>(index), closed.error());
-    return false;
-  }
-  auto cloned = sys::clone_process(
-      {.flags = flags | CLONE_PARENT, .cgroup = prepared_->cgroup.get(), .tell = &record.spawned});
-  if (!cloned) {
-    record.failure = to_record(static_cast<uint32_t>(index), cloned.error());
-    return false;
-  }
-  if (std::holds_alternative<sys::Child>(*cloned)) become_container(index + 1);
-  return true;
+  CLOCHE_TRY(sys::set_dumpable(false));  // a user namespace has set it back to fs.suid_dumpable
+  CLOCHE_TRY_ASSIGN(cloned, sys::clone_process({.flags = flags | CLONE_PARENT,
+                                                .cgroup = prepared_->cgroup.get(),
+                                                .tell = &record.spawned}));
+  if (std::holds_alternative<sys::Child>(cloned)) become_container(index + 1);
+  return {};
 }
 
 std::expected<void, StepFailure> Execution::await(Message wanted, size_t next) {

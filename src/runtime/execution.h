@@ -53,7 +53,7 @@ class Execution {
   std::expected<void, StepFailure> walk(const BeforeClone& before_clone);
   sys::Result<> clone(size_t index, const plan::CloneProcess& step);
   sys::Result<sys::Parent> clone_from_joined(size_t index, uint64_t flags);
-  bool join_and_clone(size_t index, uint64_t flags);
+  sys::Result<> join_and_clone(size_t index, uint64_t flags);
   [[noreturn]] void become_container(size_t first);
   std::expected<void, StepFailure> await(Message wanted, size_t next);
   std::expected<void, StepFailure> await_exec();

@@ -14,7 +14,7 @@
 namespace cloche::runtime {
 
 // Finds cloche-systemd: $CLOCHE_SYSTEMD, beside this program, in ../libexec/cloche of its directory, where it was
-// installed. Remembers it, also for a sealed copy of this program, which no longer knows where it came from.
+// installed; its path. Remembers it, also for a sealed copy of this program, which no longer knows where it came from.
 sys::Result<std::string> find_systemd_helper();
 
 // The manager of the system, or the caller's own.

@@ -1,6 +1,6 @@
-// The one door to the kernel: every system call of Cloche's own goes through `raw_call`, but for those made
-// before the C library has begun (sys/kernel_calls.h). Nothing here is for tests:
-// they watch the finished program's calls from outside and make any one of them fail (tests/faults).
+// The one door to the kernel: every system call of Cloche's own goes through `raw_call`, but for those made before the C
+// library has begun (sys/kernel_calls.h). Nothing here is for tests: they watch the finished program's calls from outside
+// and make any one of them fail (tests/faults).
 #pragma once
 
 #include <array>

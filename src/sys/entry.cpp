@@ -26,8 +26,8 @@ asm(CLOCHE_ENTRY
 
 void cloche_before_start(long* stack) {
   constexpr uintptr_t kStack = 40 << 10;
-  constexpr uintptr_t kTables =
-      8 << 10;  // of the linker, which are read-only afterwards; the last of them has a name
+  // Of the linker, which are read-only afterwards; the last of them has a name.
+  constexpr uintptr_t kTables = 8 << 10;
   char** argv = reinterpret_cast<char**>(stack + 1);
   if (cloche_at_entry != nullptr) cloche_at_entry(argv, argv + *stack + 1);
   cloche::sys::populate_text(&_start);

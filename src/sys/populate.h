@@ -14,7 +14,7 @@
 // between the first and the last one, those of the container's side behind the middle one (cmake/startup.order). Where
 // it was not given the list, they are anywhere.
 extern "C" {
-extern const char __executable_start[];
+extern const char __executable_start[];  // NOLINT(bugprone-dynamic-static-initializers): the linker's
 extern void _start();
 void cloche_container_text_begin();
 void cloche_startup_text_end();

@@ -62,8 +62,8 @@ Result<bool> await_end(const Fd& pidfd, int milliseconds);
 // Runs `work` in a child, whose exit status it gives, and waits for its end. In place, the child has the caller's memory
 // and descriptors (CLONE_VM | CLONE_VFORK | CLONE_FILES): nothing is copied, and what it writes, opens or closes it does
 // for both; where it is killed half-way, memory stays as it was at that moment. Namespaces, credentials and working
-// directory are its own in any case. Where the kernel makes no child in place, memory is copied: older
-// ones refuse a caller whose children are to have another time namespace (EINVAL).
+// directory are its own in any case. Where the kernel makes no child in place, memory is copied: older ones refuse a
+// caller whose children are to have another time namespace (EINVAL).
 enum class ChildMemory { in_place, copied };
 Result<Ending> run_child(ChildMemory memory, int (*work)(void*), void* argument);
 // Every signal that is ignored gets its default action again; handlers are gone with the exec anyway. By the kernel's
