@@ -7,9 +7,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 
+#include "support/files.h"
 #include "support/host_state.h"
 #include "sys/files.h"
 
@@ -17,11 +17,6 @@ namespace cloche::faults {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void give_to(const std::string& path, const test::TestUser& user) {
   if (::lchown(path.c_str(), user.uid(), user.gid()) != 0) throw std::runtime_error("chown failed: " + path);
@@ -65,8 +60,8 @@ test::Outcome Place::run(std::vector<std::string> words) const {
       "sh", "-c", "out=$1; err=$2; shift 2; exec \"$@\" </dev/null >\"$out\" 2>\"$err\"", "sh", out, err};
   made.argv.insert(made.argv.begin(), quietly.begin(), quietly.end());
   test::Outcome outcome = test::run(made);
-  outcome.out = content_of(out);
-  outcome.err = content_of(err);
+  outcome.out = test::text_of(out);
+  outcome.err = test::text_of(err);
   return outcome;
 }
 

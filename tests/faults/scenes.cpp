@@ -4,20 +4,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
+
+#include "support/files.h"
 
 namespace cloche::faults {
 namespace {
 
 void must(const test::Outcome& outcome) {
   if (!outcome.ok()) throw std::runtime_error("before the fault: " + outcome.describe());
-}
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // A container ends, which is our child or was.
@@ -51,7 +46,7 @@ class Creates : public Scene {
       }
       await(init);
     }
-    return content_of(place_.path() + "/traced.out");
+    return test::text_of(place_.path() + "/traced.out");
   }
 };
 
@@ -70,7 +65,7 @@ class Starts : public Scene {
   [[nodiscard]] bool says_steps() const override { return false; }
   std::string portrait(const Watched& /*watched*/) override {
     await(init_);
-    return content_of(place_.path() + "/run.out");
+    return test::text_of(place_.path() + "/run.out");
   }
   [[nodiscard]] bool may_stay(bool /*in_step*/, bool /*succeeded*/) const override { return true; }
 

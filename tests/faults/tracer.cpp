@@ -16,13 +16,12 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <stdexcept>
 
 #include "faults/tracee.h"
 #include "runtime/shared_record.h"
+#include "support/files.h"
 #include "sys/fd.h"
 
 namespace cloche::faults {
@@ -32,11 +31,6 @@ constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_
                           PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
 constexpr int kSystemCall = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 constexpr size_t kSteps = 256;               // more than any plan here has
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // The call is not made (a number that there is not), or its result becomes another one.
 void skip_call(pid_t pid) {
@@ -74,8 +68,8 @@ class Tracer {
       if (pid > 0) handle(pid, status);
     }
     let_go();
-    result_.out = content_of(scratch_ + "/traced.out");
-    result_.err = content_of(scratch_ + "/traced.err");
+    result_.out = test::text_of(scratch_ + "/traced.out");
+    result_.err = test::text_of(scratch_ + "/traced.err");
     return std::move(result_);
   }
 

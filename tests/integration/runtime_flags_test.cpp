@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "support/bundle.h"
+#include "support/files.h"
 #include "support/needs.h"
 #include "support/test_user.h"
 #include "support/unix_socket.h"
@@ -23,11 +24,6 @@ namespace cloche::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 class RuntimeFlags : public RuntimeTest {
  protected:

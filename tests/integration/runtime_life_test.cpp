@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "support/bundle.h"
+#include "support/files.h"
 #include "support/needs.h"
 #include "support/unix_socket.h"
 
@@ -15,11 +16,6 @@ namespace cloche::test {
 namespace {
 
 class RuntimeLife : public RuntimeTest {};
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST_F(RuntimeLife, RunGivesTheCommandsOwnExitCodeAndOutput) {
   CLOCHE_NEEDS(needs::root());

@@ -4,8 +4,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <cstring>
 #include <stdexcept>
+
+#include "sys/sockets.h"
 
 namespace cloche::test {
 
@@ -23,23 +24,12 @@ sys::Fd bound_socket(const std::string& path, int type) {
 
 sys::Fd sent_descriptor(const sys::Fd& listener) {
   if (fcntl(listener.get(), F_SETFL, O_NONBLOCK) != 0) throw std::runtime_error("cannot change the socket");
-  const sys::Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const sys::Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!connection.valid()) throw std::runtime_error("nobody has connected to the socket");
-  char text[64] = {};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part{.iov_base = text, .iov_len = sizeof text};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  const cmsghdr* header = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS)
-    throw std::runtime_error("no descriptor came over the socket");
-  int raw = -1;
-  std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
-  return sys::Fd(raw);
+  auto packet = sys::receive_packet(connection);
+  if (!packet) throw std::runtime_error(packet.error().message());
+  if (packet->files.size() != 1) throw std::runtime_error("no descriptor, or several, came over the socket");
+  return std::move(packet->files.front());
 }
 
 }  // namespace cloche::test

@@ -1,22 +1,22 @@
 // What the kernel counted, read from a cgroup's files.
 #pragma once
 
+#include <poll.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
+
+#include "support/files.h"
 
 namespace cloche::test {
 
 // Where the guest mounts cgroup v2.
 inline constexpr char kCgroups[] = "/sys/fs/cgroup";
-
-inline std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // The number of the line "KEY NUMBER", the last one if there are more; -1 where no line is of that key.
 inline int64_t counter(const std::string& text, const std::string& key) {
@@ -25,6 +25,21 @@ inline int64_t counter(const std::string& text, const std::string& key) {
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with(key + " ")) result = std::strtoll(line.c_str() + key.size() + 1, nullptr, 10);
   return result;
+}
+
+// What two cgroups use of the processor from here on, in microseconds, until they have used `enough` together.
+inline std::pair<int64_t, int64_t> used_together(const std::string& first, const std::string& second,
+                                                 int64_t enough) {
+  const auto used = [](const std::string& cgroup) {
+    return counter(text_of(cgroup + "/cpu.stat"), "usage_usec");
+  };
+  const int64_t first_begin = used(first), second_begin = used(second);
+  std::pair<int64_t, int64_t> both;
+  for (int tries = 0; tries < 600 && both.first + both.second < enough; ++tries) {
+    poll(nullptr, 0, 100);
+    both = {used(first) - first_begin, used(second) - second_begin};
+  }
+  return both;
 }
 
 // A cgroup of the test's own, for containers that are compared with each other.

@@ -1,5 +1,4 @@
 // The cpu and cpuset controllers. Time is what the kernel counted for the container, never what a clock says.
-#include <poll.h>
 
 #include "support/box.h"
 #include "support/host_state.h"
@@ -47,16 +46,8 @@ TEST_F(VmCpu, TwoBusyContainersShareACpuByTheirWeights) {
   Running light(busy("100")), heavy(busy("400"));
   ASSERT_TRUE(light.wait_for_output("ready")) << light.so_far().describe();
   ASSERT_TRUE(heavy.wait_for_output("ready")) << heavy.so_far().describe();
-  const auto used = [&](const char* weight) {
-    return counter(text_of(both.child("cpu.weight", weight) + "/cpu.stat"), "usage_usec");
-  };
-  const int64_t light_begin = used("100"), heavy_begin = used("400");
-  int64_t light_used = 0, heavy_used = 0;
-  for (int tries = 0; tries < 600 && light_used + heavy_used < 3'000'000; ++tries) {
-    poll(nullptr, 0, 100);
-    light_used = used("100") - light_begin;
-    heavy_used = used("400") - heavy_begin;
-  }
+  const auto [light_used, heavy_used] =
+      used_together(both.child("cpu.weight", "100"), both.child("cpu.weight", "400"), 3'000'000);
   light.signal(SIGTERM);
   heavy.signal(SIGTERM);
   light.finish();

@@ -14,6 +14,8 @@ class VmIo : public LeaksNothing {};
 // Two containers work in the same `way`, each on a disk of its own: while the one that is bounded by `limit` does so
 // `count` times, the free one is to count twenty times as much under `key` of io.stat.
 void expect_bounded(const std::string& limit, const std::string& key, const std::string& way, int count) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
   ASSERT_TRUE(shell("chmod 666 $CLOCHE_VM_DISKS").ok());
   const ParentCgroup frees("vm-io-free"), bounds("vm-io-bound");
   const auto counted = [&](const ParentCgroup& cgroup) {
@@ -45,26 +47,18 @@ void expect_bounded(const std::string& limit, const std::string& key, const std:
 }
 
 TEST_F(VmIo, BytesWrittenAreBounded) {
-  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
-  CLOCHE_NEEDS(needs::disks());
   expect_bounded("wbps=262144", "wbytes", "if=/dev/zero of={} bs=32k oflag=direct", 16);
 }
 
 TEST_F(VmIo, BytesReadAreBounded) {
-  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
-  CLOCHE_NEEDS(needs::disks());
   expect_bounded("rbps=262144", "rbytes", "if={} of=/dev/null bs=32k iflag=direct", 16);
 }
 
 TEST_F(VmIo, WritesAreBounded) {
-  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
-  CLOCHE_NEEDS(needs::disks());
   expect_bounded("wiops=10", "wios", "if=/dev/zero of={} bs=4k oflag=direct", 16);
 }
 
 TEST_F(VmIo, ReadsAreBounded) {
-  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
-  CLOCHE_NEEDS(needs::disks());
   expect_bounded("riops=10", "rios", "if={} of=/dev/null bs=4k iflag=direct", 16);
 }
 

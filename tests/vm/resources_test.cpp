@@ -1,6 +1,5 @@
 // linux.resources in a bundle: each field arrives in its file, and the limits of the rarer controllers bite.
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <filesystem>
 
@@ -90,18 +89,10 @@ TEST_F(VmResources, AnIdleContainerGetsWhatABusyOneLeaves) {
     box.config.linux_->resources.emplace().cpu.emplace() = {.cpus = "0", .idle = idle};
     return start_detached(box, name).ok();
   };
-  const auto used = [](const char* name) {
-    return counter(text_of(std::string("/sys/fs/cgroup/vm-resources/") + name + "/cpu.stat"), "usage_usec");
-  };
   ASSERT_TRUE(start("idle", 1));
   ASSERT_TRUE(start("busy", {}));
-  const int64_t idle_begin = used("idle"), busy_begin = used("busy");
-  int64_t idle_used = 0, busy_used = 0;
-  for (int tries = 0; tries < 600 && idle_used + busy_used < 1'500'000; ++tries) {
-    poll(nullptr, 0, 100);
-    idle_used = used("idle") - idle_begin;
-    busy_used = used("busy") - busy_begin;
-  }
+  const auto [idle_used, busy_used] =
+      used_together("/sys/fs/cgroup/vm-resources/idle", "/sys/fs/cgroup/vm-resources/busy", 1'500'000);
   for (const char* name : {"busy", "idle"}) {
     stop(name);
     EXPECT_TRUE(runtime({"delete", name}).ok());
