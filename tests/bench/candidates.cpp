@@ -72,14 +72,14 @@ Group crowd(const Runtime& runtime, const Stage& stage, const Candidate& floor) 
       .one_after_another = true};
 }
 
-std::vector<Runtime> runtimes(const std::string& programs, const std::vector<Runtime>& peers,
-                              std::vector<std::string>& missing) {
+std::vector<Runtime> runtimes(const Stage& stage, const std::string& programs,
+                              const std::vector<Runtime>& peers, std::vector<std::string>& missing) {
   std::vector<Runtime> all{
       {"cloche-runtime", programs + "/cloche-runtime"}, {"crun", "crun"}, {"runc", "runc"}};
   all.insert(all.end(), peers.begin(), peers.end());
   std::vector<Runtime> found;
   for (const Runtime& wanted : all) {
-    if (std::string program = find_program(wanted.program); !program.empty())
+    if (std::string program = install(stage, wanted.name, wanted.program); !program.empty())
       found.push_back({wanted.name, program});
     else
       missing.push_back(wanted.name);
@@ -91,7 +91,7 @@ std::vector<Runtime> runtimes(const std::string& programs, const std::vector<Run
 
 std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
                               const std::vector<Runtime>& peers, std::vector<std::string>& missing) {
-  const std::vector<Runtime> all = runtimes(programs, peers, missing);
+  const std::vector<Runtime> all = runtimes(stage, programs, peers, missing);
   Group run{"run", "a static `true` with the default configuration: run, until the command is back", {}};
   Group host{"host", "/bin/true on the host's own root file system", {}};
   Group lifecycle{"lifecycle", "the same container by create, start and delete", {}};
@@ -114,7 +114,7 @@ std::vector<Group> all_groups(const Stage& stage, const std::string& programs,
   }
   run.candidates.push_back({"fork+exec only", {}, {{floor, "--bare", stage.bundle + "/rootfs"}}, {}});
 
-  if (std::string cloche = find_program(programs + "/cloche"); !cloche.empty())
+  if (std::string cloche = install(stage, "cloche", programs + "/cloche"); !cloche.empty())
     host.candidates.push_back({"cloche", {}, {{cloche, "run", "host", "--", "/bin/true"}}, {}});
   else
     missing.emplace_back("cloche");

@@ -140,10 +140,15 @@ sys::Result<> make_bundles(Stage& stage, const StageOptions& options) {
   return write_bundle(*config, stage.host_bundle, "/bin/true");
 }
 
-sys::Result<> make_work_directory(Stage& stage, const StageOptions& options) {
-  std::string pattern = files::temp_directory_path() / "cloche-bench-XXXXXX";
+sys::Result<> make_directory(std::string pattern, std::string& made) {
   if (mkdtemp(pattern.data()) == nullptr) return sys::fail(errno, fmt::format("mkdtemp(\"{}\")", pattern));
-  stage.directory = pattern;
+  made = std::move(pattern);
+  return {};
+}
+
+sys::Result<> make_work_directory(Stage& stage, const StageOptions& options) {
+  CLOCHE_TRY(make_directory(files::temp_directory_path() / "cloche-bench-XXXXXX", stage.directory));
+  CLOCHE_TRY(make_directory(options.programs + "/bench-XXXXXX", stage.installed));
   CLOCHE_TRY(mount_new("tmpfs", stage.directory));
   files::copy_file(options.programs + "/cloche_bench_launch", stage.directory + "/launch");
   files::copy_file(options.programs + "/cloche_bench_many", stage.directory + "/many");
@@ -180,10 +185,21 @@ sys::Result<Stage> enter_stage(const StageOptions& options) {
   return stage;
 }
 
+std::string install(const Stage& stage, const std::string& name, const std::string& program) {
+  const std::string found = find_program(program);
+  if (found.empty()) return found;
+  const files::path place = files::path(stage.installed) / name;
+  const files::path copy = place / files::path(found).filename();
+  std::error_code failed;
+  files::create_directories(place, failed);
+  return files::copy_file(found, copy, failed) ? copy.string() : "";
+}
+
 void leave_stage(const Stage& stage) {
   std::error_code ignored;
   for (const auto& entry : files::directory_iterator(kCgroups, ignored))
     if (entry.path().filename().string().starts_with(id_prefix())) rmdir(entry.path().c_str());
+  if (!stage.installed.empty()) files::remove_all(stage.installed, ignored);
   if (stage.directory.empty()) return;
   umount2(stage.directory.c_str(), MNT_DETACH);
   rmdir(stage.directory.c_str());

@@ -12,6 +12,7 @@ namespace cloche::bench {
 // A bundle is a directory with config.json and, unless the root is elsewhere, rootfs/.
 struct Stage {
   std::string directory;  // the tmpfs
+  std::string installed;  // on a disk, where the candidates' programs are
   std::string bundle;  // runs /true
   std::string pause_bundle;  // runs /pause
   std::string host_bundle;  // the host's own root file system, runs /bin/true
@@ -27,7 +28,11 @@ struct StageOptions {
 // Enters the stage: this process, and all it starts from then on. Needs root.
 sys::Result<Stage> enter_stage(const StageOptions& options);
 
-// Unmounts the tmpfs, removes its directory and the cgroups that failed candidates left.
+// A copy of the program, a path or a name to be looked for along $PATH; empty where there is none. How a file was written
+// decides in how large pieces it lies in the page cache, and so how many page faults a start takes: all were written so.
+std::string install(const Stage& stage, const std::string& name, const std::string& program);
+
+// Unmounts the tmpfs, removes its directory, the programs' copies and the cgroups that failed candidates left.
 void leave_stage(const Stage& stage);
 
 // The prefix of every container id, and so of every cgroup, of this process.
