@@ -23,10 +23,22 @@ bool takes_the_next_word(const char* flag) {
   return false;
 }
 
-bool is_exec(char** words) {
+bool is_exec(const char* word) {
+  return word[0] == 'e' && word[1] == 'x' && word[2] == 'e' && word[3] == 'c' && word[4] == '\0';
+}
+
+bool has_exec(char** words) {
+  for (; *words != nullptr; ++words)
+    if (is_exec(*words)) return true;
+  return false;
+}
+
+// Of most commands it is told without the table of flags, whose pages nothing has mapped yet.
+bool commands_exec(char** words) {
+  if (!has_exec(words)) return false;
   for (; *words != nullptr && **words == '-'; ++words)
     if (takes_the_next_word(*words) && words[1] != nullptr) ++words;
-  return *words != nullptr && is(*words, "exec");
+  return *words != nullptr && is_exec(*words);
 }
 
 }  // namespace
@@ -36,7 +48,7 @@ bool is_exec(char** words) {
 // allowed to trace it (docs/decisions/0004). To begin once more here, instead of in main, saves a start of the C library.
 // Where it cannot be done, main does it.
 void cloche_at_entry(char** argv, char** envp) {
-  if (*argv == nullptr || !cloche::cli::is_exec(argv + 1) || cloche_runs_overlaid()) return;
+  if (*argv == nullptr || !cloche::cli::commands_exec(argv + 1) || cloche_runs_overlaid()) return;
   const long program = cloche_open_overlaid_program();
   if (program < 0) return;
   kernel_call(SYS_execveat, program, reinterpret_cast<long>(""), reinterpret_cast<long>(argv),

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include "plan/planner.h"
 #include "runtime/container.h"
@@ -206,10 +208,17 @@ sys::Result<> hand_out(Execution& execution, const ExecOptions& options, const s
   return {};
 }
 
-}  // namespace
+// All that is large. The process ends soon after the command does, and to take this apart would write to its pages once
+// more after the fork, a fault each: it is left to the end of the process.
+struct Work {
+  Container container;
+  plan::HostFacts facts;
+  plan::Plan plan;
+  std::optional<Execution> execution;
+};
 
-sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report& report) {
-  CLOCHE_TRY_ASSIGN(container, load(root, options.id));
+sys::Result<int> exec(Work& work, const StateRoot& root, const ExecOptions& options, Report& report) {
+  const Container& container = work.container;
   CLOCHE_TRY(check_status(container, options));
   CLOCHE_TRY_ASSIGN(spec, config_of(container));
   spec::Process process;
@@ -224,13 +233,14 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   CLOCHE_TRY(check_terminal(process.terminal, options));
   CLOCHE_TRY_ASSIGN(console, connect_if(options.console_socket));
   CLOCHE_TRY_ASSIGN(pidfd_socket, connect_if(options.pidfd_socket));
-  plan::HostFacts facts;
+  plan::HostFacts& facts = work.facts;
   auto planned = plan_exec(container, options, std::move(spec), std::move(process), facts);
   if (!planned) {
     CLOCHE_TRY(check_init(container));  // what has ended has no namespaces to look at
     return std::unexpected(std::move(planned).error());
   }
-  const plan::Plan plan = *std::move(planned);
+  work.plan = *std::move(planned);
+  const plan::Plan& plan = work.plan;
   for (const plan::Note& note : plan.notes) report.notes.push_back(note.subject + ": " + note.text);
 
   std::optional<Foreground> foreground;
@@ -241,7 +251,8 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   Prepared prepared;
   prepared.oci_state = state_for_hooks(hook_state(container.state), fmt::format("{}", container.init->pid),
                                        name(container.status));
-  CLOCHE_TRY_ASSIGN(execution, Execution::prepare(plan, std::move(prepared)));
+  CLOCHE_TRY_ASSIGN(made, Execution::prepare(plan, std::move(prepared)));
+  Execution& execution = work.execution.emplace(std::move(made));
   const auto ran = execution.run([&] { return check_init(container); });
   if (!ran) {
     keep_explanation(root, options.id,
@@ -263,6 +274,16 @@ sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report&
   if (options.detach) return 0;
   CLOCHE_TRY_ASSIGN(ending, foreground->stand_by(execution.pid(), execution.pidfd(), terminal, true));
   return ending.exit_code();
+}
+
+}  // namespace
+
+sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report& report) {
+  CLOCHE_TRY_ASSIGN(container, load(root, options.id));
+  auto work = std::make_unique<Work>(std::move(container));
+  auto ended = exec(*work, root, options, report);
+  (void)work.release();
+  return ended;
 }
 
 }  // namespace cloche::runtime

@@ -285,21 +285,33 @@ sys::Result<int> Launch::stay(Foreground& foreground) {
   return ending.exit_code();
 }
 
+// The process ends soon: to take a launch apart would write to its pages once more after the fork, a fault each.
+void leave_to_the_end_of_the_process(std::unique_ptr<Launch> launch) { (void)launch.release(); }
+
+sys::Result<> make(const StateRoot& root, const LaunchOptions& options, Way way, Report& report) {
+  auto launch = std::make_unique<Launch>(root, options, way, report);
+  CLOCHE_TRY(launch->make());
+  leave_to_the_end_of_the_process(std::move(launch));
+  return {};
+}
+
 }  // namespace
 
 sys::Result<> create(const StateRoot& root, const LaunchOptions& options, Report& report) {
-  return Launch(root, options, Way::create, report).make();
+  return make(root, options, Way::create, report);
 }
 
 sys::Result<int> run(const StateRoot& root, const LaunchOptions& options, Report& report) {
   if (options.detach) {
-    CLOCHE_TRY(Launch(root, options, Way::run_detached, report).make());
+    CLOCHE_TRY(make(root, options, Way::run_detached, report));
     return 0;
   }
   CLOCHE_TRY_ASSIGN(foreground, Foreground::prepare());
-  Launch launch(root, options, Way::run, report);
-  CLOCHE_TRY(launch.make());
-  return launch.stay(foreground);
+  auto launch = std::make_unique<Launch>(root, options, Way::run, report);
+  CLOCHE_TRY(launch->make());
+  auto ended = launch->stay(foreground);
+  leave_to_the_end_of_the_process(std::move(launch));
+  return ended;
 }
 
 }  // namespace cloche::runtime

@@ -24,13 +24,16 @@ asm(CLOCHE_ENTRY
     "  mov x0, #0\n  mov x30, #0\n  b _start\n.popsection\n");
 #endif
 
+void cloche_at_entry(char** /*argv*/, char** /*envp*/) {}
+
 void cloche_before_start(long* stack) {
   constexpr uintptr_t kStack = 40 << 10;
   // Of the linker, which are read-only afterwards; the last of them has a name.
   constexpr uintptr_t kTables = 8 << 10;
   char** argv = reinterpret_cast<char**>(stack + 1);
-  if (cloche_at_entry != nullptr) cloche_at_entry(argv, argv + *stack + 1);
-  cloche::sys::populate_text(&_start);
+  cloche_at_entry(argv, argv + *stack + 1);
+  cloche::sys::populate_text(&cloche_startup_text_end);
+  cloche::sys::populate_constants();
   cloche::sys::populate(reinterpret_cast<uintptr_t>(_GLOBAL_OFFSET_TABLE_) - kTables,
                         reinterpret_cast<uintptr_t>(_end), MADV_POPULATE_WRITE);
   const auto here = reinterpret_cast<uintptr_t>(stack);

@@ -7,6 +7,7 @@
 #pragma once
 
 extern "C" {
-// A program may define it: the first thing that is done. It may execute another program, and must return otherwise.
+// A program may define it, else it does nothing: the first thing that is done. It may execute another program, and must
+// return otherwise.
 [[gnu::weak]] void cloche_at_entry(char** argv, char** envp);
 }

@@ -7,8 +7,9 @@
 
 #include "sys/populate.h"
 
-[[gnu::used]] void cloche_container_text_begin() { asm volatile("nop"); }
-[[gnu::used]] void cloche_startup_text_end() { asm volatile("nop; nop"); }
+[[gnu::used]] void cloche_startup_text_begin() { asm volatile("nop"); }
+[[gnu::used]] void cloche_container_text_end() { asm volatile("nop; nop"); }
+[[gnu::used]] void cloche_startup_text_end() { asm volatile("nop; nop; nop"); }
 
 namespace cloche::sys {
 
@@ -23,6 +24,6 @@ void prefault_heap() {
   std::free(block);
 }
 
-void prefault_container_side() { populate_text(&cloche_container_text_begin); }
+void prefault_container_side() { populate_text(&cloche_container_text_end); }
 
 }  // namespace cloche::sys
