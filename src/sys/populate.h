@@ -14,8 +14,9 @@
 // between the first and the last one, those of the container's side before the middle one (cmake/startup.order). Where
 // it was not given the list, they are anywhere.
 extern "C" {
-extern const char __executable_start[],
-    etext[];  // NOLINT(bugprone-dynamic-static-initializers): the linker's
+// The linker's. NOLINTBEGIN(bugprone-dynamic-static-initializers)
+extern const char __executable_start[], etext[];
+// NOLINTEND(bugprone-dynamic-static-initializers)
 void cloche_startup_text_begin();
 void cloche_container_text_end();
 void cloche_startup_text_end();
