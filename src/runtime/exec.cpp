@@ -15,6 +15,7 @@
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
 #include "runtime/hooks.h"
+#include "runtime/left_to_exit.h"
 #include "runtime/step_error.h"
 #include "runtime/systemd.h"
 #include "spec/read.h"
@@ -208,17 +209,17 @@ sys::Result<> hand_out(Execution& execution, const ExecOptions& options, const s
   return {};
 }
 
-// All that is large. The process ends soon after the command does, and to take this apart would write to its pages once
-// more after the fork, a fault each: it is left to the end of the process.
+// All that is large, left to the end of the process (left_to_exit.h).
 struct Work {
-  Container container;
+  std::optional<Container> container;
   plan::HostFacts facts;
   plan::Plan plan;
   std::optional<Execution> execution;
 };
 
 sys::Result<int> exec(Work& work, const StateRoot& root, const ExecOptions& options, Report& report) {
-  const Container& container = work.container;
+  CLOCHE_TRY_ASSIGN(loaded, load(root, options.id));
+  const Container& container = work.container.emplace(std::move(loaded));
   CLOCHE_TRY(check_status(container, options));
   CLOCHE_TRY_ASSIGN(spec, config_of(container));
   spec::Process process;
@@ -279,10 +280,9 @@ sys::Result<int> exec(Work& work, const StateRoot& root, const ExecOptions& opti
 }  // namespace
 
 sys::Result<int> exec(const StateRoot& root, const ExecOptions& options, Report& report) {
-  CLOCHE_TRY_ASSIGN(container, load(root, options.id));
-  auto work = std::make_unique<Work>(std::move(container));
+  auto work = std::make_unique<Work>();
   auto ended = exec(*work, root, options, report);
-  (void)work.release();
+  leave_to_exit(std::move(work));
   return ended;
 }
 

@@ -19,6 +19,7 @@
 #include "runtime/explanation.h"
 #include "runtime/foreground.h"
 #include "runtime/handover.h"
+#include "runtime/left_to_exit.h"
 #include "runtime/lifecycle.h"
 #include "runtime/own_program.h"
 #include "runtime/standard_streams.h"
@@ -285,13 +286,10 @@ sys::Result<int> Launch::stay(Foreground& foreground) {
   return ending.exit_code();
 }
 
-// The process ends soon: to take a launch apart would write to its pages once more after the fork, a fault each.
-void leave_to_the_end_of_the_process(std::unique_ptr<Launch> launch) { (void)launch.release(); }
-
 sys::Result<> make(const StateRoot& root, const LaunchOptions& options, Way way, Report& report) {
   auto launch = std::make_unique<Launch>(root, options, way, report);
   CLOCHE_TRY(launch->make());
-  leave_to_the_end_of_the_process(std::move(launch));
+  leave_to_exit(std::move(launch));
   return {};
 }
 
@@ -310,7 +308,7 @@ sys::Result<int> run(const StateRoot& root, const LaunchOptions& options, Report
   auto launch = std::make_unique<Launch>(root, options, Way::run, report);
   CLOCHE_TRY(launch->make());
   auto ended = launch->stay(foreground);
-  leave_to_the_end_of_the_process(std::move(launch));
+  leave_to_exit(std::move(launch));
   return ended;
 }
 
