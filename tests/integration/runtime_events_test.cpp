@@ -46,6 +46,25 @@ TEST_F(RuntimeEvents, TheStreamEndsWithTheContainer) {
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
 
+// Of two that are always busy on one processor, one always waits.
+TEST_F(RuntimeEvents, WaitingForAProcessorIsToldAsItHappens) {
+  CLOCHE_NEEDS(needs::root());
+  CLOCHE_NEEDS(needs::cgroup2());
+  CLOCHE_NEEDS(needs::pressure());
+  ASSERT_TRUE(start_detached(bundle({"sleep", "1000"})).ok());
+  Running events({.argv = command({"events", "--interval", "100ms", "box"})});
+  ASSERT_TRUE(events.wait_for_output("\"type\":\"stats\""));
+  const std::string told = R"({"type":"pressure","id":"box","data":{"resource":"cpu","some":{"avg10":)";
+  EXPECT_FALSE(events.so_far().out.contains(told)) << events.so_far().out;
+  Running busy({.argv = command({"exec", "box", "busybox", "taskset", "-c", "0", "sh", "-c",
+                                 "while :; do :; done & while :; do :; done"})});
+  EXPECT_TRUE(events.wait_for_output(told)) << events.so_far().out << busy.so_far().describe();
+  stop();
+  busy.finish();
+  EXPECT_EQ(events.finish().exit_code, 0);
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
 TEST_F(RuntimeEvents, WhatIsRefused) {
   CLOCHE_NEEDS(needs::root());
   expect_refusal(runtime({"events", "--stats", "box"}), "container does not exist");

@@ -109,6 +109,11 @@ Missing capability(int number, const std::string& name) {
   return name + " in the bounding set";
 }
 
+Missing pressure() {
+  if (access("/proc/pressure/cpu", R_OK) == 0) return std::nullopt;
+  return "a kernel with CONFIG_PSI";
+}
+
 Missing numa() {
   if (access("/proc/self/numa_maps", R_OK) == 0) return std::nullopt;
   return "a kernel with CONFIG_NUMA";

@@ -32,6 +32,8 @@ Missing program(const std::string& name);
 Missing built(const std::string& name);
 // The capability is in our bounding set ("CAP_SYS_RESOURCE", number 24: see capabilities(7)).
 Missing capability(int number, const std::string& name);
+// A kernel that keeps pressure stall information (CONFIG_PSI).
+Missing pressure();
 // A kernel with memory policies (CONFIG_NUMA); one node will do.
 Missing numa();
 // Disks that may be overwritten: the guest of the VM tests names them in CLOCHE_VM_DISKS.

@@ -70,6 +70,29 @@ TEST_F(VmEvents, AnOomKillIsToldAsItHappens) {
   EXPECT_TRUE(runtime({"delete", "box"}).ok());
 }
 
+// Above memory.high nearly all of the time goes into waiting for memory.
+TEST_F(VmEvents, WaitingForMemoryIsToldAsItHappens) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  auto box = bundle({"sleep", "1000"});
+  box.config.linux_->cgroupsPath = "/vm-events";
+  box.config.linux_->resources.emplace().unified = {{"memory.high", std::to_string(8 << 20)}};
+  ASSERT_TRUE(start_detached(box).ok());
+  Running events({.argv = command({"events", "--interval", "100ms", "box"})});
+  ASSERT_TRUE(events.wait_for_output("\"type\":\"stats\""));
+  const std::string told = R"({"type":"pressure","id":"box","data":{"resource":"memory",)";
+  EXPECT_FALSE(events.so_far().out.contains(told)) << events.so_far().out;
+  Running fills(
+      {.argv = command({"exec", "box", "busybox", "dd", "if=/dev/zero", "of=/dev/shm/kept", "bs=64k"})});
+  EXPECT_TRUE(events.wait_for_output(told)) << events.so_far().out;
+  stop();
+  fills.finish();
+  const std::string out = events.finish().out;
+  const size_t at = std::min(out.find(told), out.size());
+  // Of 2 s, the whole since the container began.
+  EXPECT_GE(in(out.substr(at, out.find('\n', at) - at), ".data.some.total"), 200'000) << out;
+  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+}
+
 // The kill that ends the container is told too.
 TEST_F(VmEvents, TheLastOomKillIsTold) {
   CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
