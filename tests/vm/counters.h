@@ -27,19 +27,33 @@ inline int64_t counter(const std::string& text, const std::string& key) {
   return result;
 }
 
+// The number of KEY in the line of io.stat, "MAJOR:MINOR KEY=NUMBER ...", of the one disk that is in use; 0 without one.
+inline int64_t io_counter(const std::string& cgroup, const std::string& key) {
+  const std::string text = text_of(cgroup + "/io.stat");
+  const size_t at = text.find(' ' + key + '=');
+  return at == std::string::npos ? 0 : std::strtoll(text.c_str() + at + key.size() + 2, nullptr, 10);
+}
+
+// By how much the count of each of two cgroups grows from here on, until both together have grown by `enough`.
+inline std::pair<int64_t, int64_t> grown_together(const std::string& first, const std::string& second,
+                                                  int64_t (*count)(const std::string& cgroup),
+                                                  int64_t enough) {
+  const int64_t first_begin = count(first), second_begin = count(second);
+  std::pair<int64_t, int64_t> both;
+  for (int tries = 0; tries < 600 && both.first + both.second < enough; ++tries) {
+    poll(nullptr, 0, 100);
+    both = {count(first) - first_begin, count(second) - second_begin};
+  }
+  return both;
+}
+
 // What two cgroups use of the processor from here on, in microseconds, until they have used `enough` together.
 inline std::pair<int64_t, int64_t> used_together(const std::string& first, const std::string& second,
                                                  int64_t enough) {
   const auto used = [](const std::string& cgroup) {
     return counter(text_of(cgroup + "/cpu.stat"), "usage_usec");
   };
-  const int64_t first_begin = used(first), second_begin = used(second);
-  std::pair<int64_t, int64_t> both;
-  for (int tries = 0; tries < 600 && both.first + both.second < enough; ++tries) {
-    poll(nullptr, 0, 100);
-    both = {used(first) - first_begin, used(second) - second_begin};
-  }
-  return both;
+  return grown_together(first, second, used, enough);
 }
 
 // A cgroup of the test's own, for containers that are compared with each other.

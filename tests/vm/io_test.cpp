@@ -18,11 +18,7 @@ void expect_bounded(const std::string& limit, const std::string& key, const std:
   CLOCHE_NEEDS(needs::disks());
   ASSERT_TRUE(shell("chmod 666 $CLOCHE_VM_DISKS").ok());
   const ParentCgroup frees("vm-io-free"), bounds("vm-io-bound");
-  const auto counted = [&](const ParentCgroup& cgroup) {
-    const std::string text = text_of(cgroup.path() + "/io.stat");
-    const size_t at = text.find(' ' + key + '=');
-    return at == std::string::npos ? 0 : std::stoll(text.substr(at + key.size() + 2));
-  };
+  const auto counted = [&](const ParentCgroup& cgroup) { return io_counter(cgroup.path(), key); };
   const auto dd = [&](const char* disk, int times) {
     return fmt::format("dd {} count={} status=none", fmt::format(fmt::runtime(way), disk), times);
   };
