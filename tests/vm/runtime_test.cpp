@@ -75,7 +75,7 @@ TEST_F(VmRuntime, StartsWithLessMemoryThanCrun) {
   };
   const auto least = [&](const std::vector<std::string>& program) {
     constexpr int64_t kStep = 4 << 10;  // memory.max counts in pages
-    int64_t fails = 0, works = 2048;  // in steps: 8 MiB
+    int64_t fails = 0, works = 256;  // in steps: 1 MiB
     EXPECT_TRUE(starts(program, works * kStep)) << last;
     while (works - fails > 1) {
       const int64_t middle = (works + fails) / 2;
@@ -83,8 +83,15 @@ TEST_F(VmRuntime, StartsWithLessMemoryThanCrun) {
     }
     return works * kStep;
   };
-  const int64_t ours = least(command({})), theirs = least({"crun", "--root", scratch() + "/crun"});
-  std::cout << "least memory.max: cloche-runtime " << ours << ", crun " << theirs << "\n";
+  // Twice: what else the kernel bills to a cgroup differs from start to start, by some pages.
+  int64_t ours = 0, theirs = 0;
+  for (int search = 0; search < 2; ++search) {
+    const int64_t our_least = least(command({})),
+                  their_least = least({"crun", "--root", scratch() + "/crun"});
+    std::cout << "least memory.max: cloche-runtime " << our_least << ", crun " << their_least << "\n";
+    ours += our_least;
+    theirs += their_least;
+  }
   EXPECT_LT(ours, theirs);
 }
 
