@@ -31,8 +31,6 @@ constexpr CgroupWords kCgroupWords[] = {
     {"cpuset.cpus", "run on CPUs {} only", "", false},
     {"cpuset.mems", "take memory of NUMA nodes {} only", "", false},
     {"pids.max", "allow at most {} processes and threads", "do not limit processes", false},
-    {"io.weight", "give a disk share of weight {} (100 is usual)", "", false},
-    {"io.bfq.weight", "give a disk share of weight {} with the BFQ scheduler (100 is usual)", "", false},
     {"io.max", "limit disk transfers to {}", "", false},
     {"io.latency", "keep disk latency at {}", "", false},
 };
@@ -47,6 +45,15 @@ std::string cpu_time(std::string_view value) {
   const double cpus = static_cast<double>(quota) / static_cast<double>(period);
   return fmt::format("limit CPU time to {:.6g} CPU{}: {} of every {} us", cpus, cpus == 1 ? "" : "s", quota,
                      period);
+}
+
+// "default 50" or "8:0 50".
+std::string disk_share(std::string_view value) {
+  const size_t space = value.find(' ');
+  if (space == std::string_view::npos) return "";
+  const std::string_view disk = value.substr(0, space);
+  return fmt::format("give a share of weight {} (100 is usual) of {}", printable(value.substr(space + 1)),
+                     disk == "default" ? "each disk" : "disk " + printable(disk));
 }
 
 struct KnownDevice {
@@ -85,6 +92,7 @@ std::string describe_rule(const spec::DeviceCgroup& rule) {
 
 std::string describe_cgroup_value(std::string_view file, std::string_view value) {
   if (file == "cpu.max") return cpu_time(value);
+  if (file == "io.weight" || file == "io.bfq.weight") return disk_share(value);
   if (file == "memory.oom.group" && value == "1") return "kill all of the container when memory runs out";
   if (file == "cpu.idle" && value == "1") return "run only when no other cgroup wants the CPU";
   if (file == "memory.swap.max" && value == "0") return "allow no swap";

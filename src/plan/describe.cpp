@@ -41,8 +41,9 @@ std::string say(const EnableControllers& a) {
 
 std::string say(const WriteCgroup& a) {
   const std::string words = describe_cgroup_value(a.file, a.value);
-  return words.empty() ? fmt::format("write {} to {}", shown(a.value), shown(a.file))
-                       : fmt::format("{} ({})", words, printable(a.file));
+  const std::string bfq = a.bfq ? fmt::format(", and {} to {}", shown(*a.bfq), kBfqWeight) : "";
+  return words.empty() ? fmt::format("write {} to {}{}", shown(a.value), shown(a.file), bfq)
+                       : fmt::format("{} ({}{})", words, printable(a.file), bfq);
 }
 
 std::string say(const MakeResctrlGroup& a) {

@@ -231,7 +231,8 @@ void plan_counting(Builder& b, const Place& place, const Strings& enabled) {
 
 void plan_writes(Builder& b, const std::vector<CgroupWrite>& writes) {
   for (const auto& write : writes)
-    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value}, b.why(write.field));
+    b.host(step_id(write.file), WriteCgroup{b.cgroup, write.file, write.value, write.bfq},
+           b.why(write.field));
 }
 
 // The scope in the cgroup's place. Controllers that systemd does not know are handed down beside it.

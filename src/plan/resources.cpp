@@ -176,16 +176,14 @@ class Conversion {
     };
     if (io.weight.value_or(0) != 0) {
       CLOCHE_PLAN(check(*io.weight, "blockIO.weight"));
-      write("io", "io.weight", fmt::format("default {}", weight_from_blkio(*io.weight)), "blockIO.weight");
+      write_weight("default", *io.weight, "blockIO.weight");
     }
     bool leaf = io.leafWeight.value_or(0) != 0;
     for (const auto& device : io.weightDevice) {
       leaf = leaf || device.leafWeight.value_or(0) != 0;
       if (device.weight.value_or(0) == 0) continue;
       CLOCHE_PLAN(check(*device.weight, "blockIO.weightDevice"));
-      write("io", "io.weight",
-            fmt::format("{}:{} {}", device.major, device.minor, weight_from_blkio(*device.weight)),
-            "blockIO.weightDevice");
+      write_weight(fmt::format("{}:{}", device.major, device.minor), *device.weight, "blockIO.weightDevice");
     }
     if (leaf) b_.note("blockIO.leafWeight", "left out: cgroup v2 has no processes beside child cgroups");
     throttle(io.throttleReadBpsDevice, "rbps", "blockIO.throttleReadBpsDevice");
@@ -193,6 +191,12 @@ class Conversion {
     throttle(io.throttleReadIOPSDevice, "riops", "blockIO.throttleReadIOPSDevice");
     throttle(io.throttleWriteIOPSDevice, "wiops", "blockIO.throttleWriteIOPSDevice");
     return {};
+  }
+
+  // BFQ's weights are those of the spec.
+  void write_weight(const std::string& disk, uint16_t weight, const char* field) {
+    write("io", "io.weight", fmt::format("{} {}", disk, weight_from_blkio(weight)), field);
+    writes_.back().bfq = fmt::format("{} {}", disk, weight);
   }
 
   void throttle(const std::vector<spec::ThrottleDevice>& devices, const char* key, const char* field) {
@@ -256,8 +260,8 @@ class Conversion {
           file == "cgroup.freeze" || file == "cgroup.subtree_control")
         return refuse("linux.resources." + field, fmt::format("{} is no setting but an action", file));
       // One line per device: a line for another device stays.
-      const bool keyed =
-          file == "io.max" || file == "io.weight" || file == "io.latency" || file == "rdma.max";
+      const bool keyed = file == "io.max" || file == "io.weight" || file == "io.bfq.weight" ||
+                         file == "io.latency" || file == "rdma.max";
       const bool replaced =
           !keyed && std::erase_if(writes_, [&](const auto& w) { return w.file == file; }) > 0;
       if (replaced)

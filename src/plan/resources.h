@@ -15,6 +15,7 @@ struct CgroupWrite {
   std::string controller;  // empty: a core file, "cgroup.*"
   std::string file, value;
   std::string field;  // of the spec
+  std::optional<std::string> bfq{};  // as WriteCgroup's
 };
 
 // In the order to write. A restriction that v2 cannot hold is a refusal; what only tunes is a note. `now`: what the

@@ -72,7 +72,13 @@ void ScriptWriter::emit(const EnableControllers& a) {
 }
 
 void ScriptWriter::emit(const WriteCgroup& a) {
-  line(fmt::format("printf '%s\\n' {} >{}", shell_word(a.value), shell_word(a.cgroup + "/" + a.file)));
+  const auto write = [&](const std::string& file, const std::string& value) {
+    return fmt::format("printf '%s\\n' {} >{}", shell_word(value), shell_word(a.cgroup + "/" + file));
+  };
+  if (!a.bfq) return line(write(a.file, a.value));
+  // Either file may be missing, or refuse the disk.
+  line(fmt::format("took=; {} && took=1; {} && took=1; [ \"$took\" ]", write(a.file, a.value),
+                   write(kBfqWeight, *a.bfq)));
 }
 
 void ScriptWriter::emit(const LimitDevices&) {

@@ -42,11 +42,15 @@ struct LeaveCgroup {
 };
 BOOST_DESCRIBE_STRUCT(LeaveCgroup, (), (leaf))
 
-// One value into one file of the cgroup.
+// One value into one file of the cgroup. `bfq`: the same for io.bfq.weight, beside io.weight. A disk is shared out by the
+// one where the kernel's cost model is on for it, by the other where BFQ is its scheduler, and either file may be
+// missing, or refuse the disk: one that takes its value is enough.
+inline constexpr char kBfqWeight[] = "io.bfq.weight";
 struct WriteCgroup {
   std::string cgroup, file, value;
+  std::optional<std::string> bfq;
 };
-BOOST_DESCRIBE_STRUCT(WriteCgroup, (), (cgroup, file, value))
+BOOST_DESCRIBE_STRUCT(WriteCgroup, (), (cgroup, file, value, bfq))
 
 // A BPF program on the cgroup that decides every open and mknod of a device (BPF_PROG_TYPE_CGROUP_DEVICE).
 struct LimitDevices {

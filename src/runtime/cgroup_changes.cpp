@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <ranges>
 
 #include "sys/files.h"
@@ -16,8 +17,9 @@ namespace {
 struct PerDevice {
   std::string_view file, unset;
 };
-constexpr std::array<PerDevice, 4> kPerDevice{{{"io.max", "rbps=max wbps=max riops=max wiops=max"},
+constexpr std::array<PerDevice, 5> kPerDevice{{{"io.max", "rbps=max wbps=max riops=max wiops=max"},
                                                {"io.weight", "default"},
+                                               {"io.bfq.weight", "default"},
                                                {"io.latency", "target=0"},
                                                {"rdma.max", "hca_handle=max hca_object=max"}}};
 
@@ -58,7 +60,8 @@ sys::Result<> CgroupChanges::restore() const {
   for (const Change& change : changes_ | std::views::reverse) {
     if (!change.readable) continue;
     auto written = sys::write_file(cgroup_.get(), change.file, change.earlier);
-    if (!written && first)
+    // A disk that the file takes no weight for was given none.
+    if (!written && first && written.error().code != EOPNOTSUPP)
       first = sys::wrap(std::move(written).error(),
                         fmt::format("{} could not be set back to {}", change.file, change.earlier));
   }

@@ -61,8 +61,9 @@ Diagnosis about_cgroup_value(const plan::WriteCgroup& step, int code, const plan
   if (code == EOPNOTSUPP && step.file == "io.weight") {
     const std::string disk = step.value.substr(0, step.value.find(' '));
     return {fmt::format("the kernel keeps no weights for the disk {}", disk),
-            fmt::format("echo '{} enable=1' > {}/io.cost.qos, or leave blockIO.weightDevice out", disk,
-                        facts.cgroup.mount)};
+            fmt::format("echo '{} enable=1' > {}/io.cost.qos, or have BFQ schedule it, or leave "
+                        "blockIO.weightDevice out",
+                        disk, facts.cgroup.mount)};
   }
   return about_cgroup(step.cgroup, code, facts);
 }

@@ -131,8 +131,23 @@ sys::Result<> HostSide::act(const plan::EnableControllers& step) {
 }
 
 sys::Result<> HostSide::act(const plan::WriteCgroup& step) {
-  CLOCHE_TRY_ASSIGN(file, sys::open_at(prepared_.cgroup.get(), step.file, O_WRONLY));
-  return sys::write_once(file, step.value, step.cgroup + "/" + step.file);
+  const auto write = [&](const std::string& name, const std::string& value) -> sys::Result<> {
+    CLOCHE_TRY_ASSIGN(file, sys::open_at(prepared_.cgroup.get(), name, O_WRONLY));
+    return sys::write_once(file, value, step.cgroup + "/" + name);
+  };
+  auto written = write(step.file, step.value);
+  if (!step.bfq) return written;
+  auto beside = write(plan::kBfqWeight, *step.bfq);
+  if (written && beside) return {};
+  // The file that is there says more of what failed.
+  if (!written && !beside) return written.error().code == ENOENT ? std::move(beside) : std::move(written);
+  const sys::Error& missing = written ? beside.error() : written.error();
+  if (missing.code != ENOENT && missing.code != EOPNOTSUPP)
+    return written ? std::move(beside) : std::move(written);
+  note_fallback(
+      record_, index_,
+      fmt::format("not in {}: {}", written ? plan::kBfqWeight : step.file, sys::errno_name(missing.code)));
+  return {};
 }
 
 sys::Result<> HostSide::act(const plan::LimitDevices& step) {

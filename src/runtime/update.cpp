@@ -69,9 +69,11 @@ std::expected<void, StepFailure> perform(const plan::Plan& plan, HostSide& host,
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const auto* write = std::get_if<plan::WriteCgroup>(&plan.steps[i].action);
     if (write != nullptr) changes.remember(write->file, write->value);
+    if (write != nullptr && write->bfq) changes.remember(plan::kBfqWeight, *write->bfq);
     auto done = host.perform(i);
     if (done) continue;
     if (write != nullptr) changes.forget_last();
+    if (write != nullptr && write->bfq) changes.forget_last();
     return std::unexpected(StepFailure{i, std::move(done).error()});
   }
   return {};

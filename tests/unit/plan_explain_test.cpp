@@ -56,6 +56,11 @@ TEST(Catalog, SaysCgroupValuesInWords) {
   EXPECT_EQ(said(WriteCgroup{"/c", "pids.max", "64"}), "allow at most 64 processes and threads (pids.max)");
   EXPECT_EQ(said(WriteCgroup{"/c", "hugetlb.2MB.max", "4194304"}),
             "limit 2MB huge pages to 4 MiB (hugetlb.2MB.max)");
+  EXPECT_EQ(said(WriteCgroup{"/c", "io.weight", "default 4950", "default 500"}),
+            "give a share of weight 4950 (100 is usual) of each disk (io.weight, and \"default 500\" to "
+            "io.bfq.weight)");
+  EXPECT_EQ(said(WriteCgroup{"/c", "io.bfq.weight", "8:0 500"}),
+            "give a share of weight 500 (100 is usual) of disk 8:0 (io.bfq.weight)");
   EXPECT_EQ(said(WriteCgroup{"/c", "io.strange", "8:0 x"}), "write \"8:0 x\" to io.strange");
   EXPECT_EQ(said(WriteCgroup{"/c", "cpu.max", "nonsense"}), "write nonsense to cpu.max");
   EXPECT_EQ(said(WriteCgroup{"/c", "cpu.max", "5 0"}), "write \"5 0\" to cpu.max");

@@ -197,6 +197,7 @@ TEST(PlanResources, EveryDeviceHasItsLineOfEachLimit) {
   io.throttleReadIOPSDevice = {{.major = 8, .minor = 2, .rate = 3}};
   io.throttleWriteIOPSDevice = {{.major = 8, .minor = 3, .rate = 0}};
   EXPECT_EQ(cgroup_value(request, "cgroup-io-weight"), "8:16 1");
+  EXPECT_EQ(find<WriteCgroup>(*make_plan(request, test::root_host()), "cgroup-io-weight")->bfq, "8:16 10");
   EXPECT_EQ(cgroup_value(request, "cgroup-io-max"), "8:0 rbps=1");
   EXPECT_EQ(cgroup_value(request, "cgroup-io-max#2"), "8:1 wbps=2");
   EXPECT_EQ(cgroup_value(request, "cgroup-io-max#3"), "8:2 riops=3");

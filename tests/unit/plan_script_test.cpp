@@ -175,6 +175,14 @@ TEST(Script, RootOpensTreesAheadAndOthersUseThePath) {
   EXPECT_THAT(other, HasSubstr("mount --rbind -- /secret \"$root\"/s\n"));
 }
 
+TEST(Script, AWeightOfDisksIsTakenByOneFileOrTheOther) {
+  Plan plan{.container = "x"};
+  plan.steps = {step("w", WriteCgroup{"/c", "io.weight", "8:0 1", "8:0 10"}, Side::host)};
+  EXPECT_THAT(to_script(plan, root_facts()),
+              HasSubstr("took=; printf '%s\\n' '8:0 1' >/c/io.weight && took=1; "
+                        "printf '%s\\n' '8:0 10' >/c/io.bfq.weight && took=1; [ \"$took\" ]\n"));
+}
+
 // Runs one part of the script, of which nothing but the shell's own words can act: there is no program to be found
 // and no directory to write to. What a value smuggled in would be seen on stdout.
 std::string acted(const std::string& script, const std::string& part) {

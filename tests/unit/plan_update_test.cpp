@@ -160,6 +160,7 @@ TEST(EarlierValue, IsTheWholeFileOrTheLineOfTheDevice) {
   EXPECT_EQ(earlier_value("io.max", two, "8:1 rbps=9"), "8:1 rbps=max wbps=max riops=max wiops=max");
   EXPECT_EQ(earlier_value("io.weight", "default 100\n8:0 50\n", "default 7"), "default 100");
   EXPECT_EQ(earlier_value("io.weight", "default 100\n", "8:0 7"), "8:0 default");
+  EXPECT_EQ(earlier_value("io.bfq.weight", "default 100\n8:0 50\n", "8:0 7"), "8:0 50");
 }
 
 }  // namespace

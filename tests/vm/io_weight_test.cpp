@@ -12,7 +12,10 @@ class VmIoWeight : public RuntimeTest {
  protected:
   void SetUp() override {
     RuntimeTest::SetUp();
-    const std::string text = shell("lsblk -dnro MAJ:MIN /dev/vda").out;
+    look_at("/dev/vda");
+  }
+  void look_at(const std::string& device) {
+    const std::string text = shell("lsblk -dnro MAJ:MIN " + device).out;
     number_ = text.substr(0, text.find('\n'));
     major_ = std::strtoll(number_.c_str(), nullptr, 10);
     minor_ = std::strtoll(number_.c_str() + number_.find(':') + 1, nullptr, 10);
@@ -74,6 +77,31 @@ TEST_F(VmIoWeight, TheKernelsCostModelSharesADiskByIt) {
             4);
   EXPECT_LT(times_as_much({.weight = 500}, {.weight = 500}, 500), 2);
   EXPECT_TRUE(shell(fmt::format("echo {} enable=0 >/sys/fs/cgroup/io.cost.qos", number())).ok());
+}
+
+TEST_F(VmIoWeight, BfqSharesADiskByIt) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
+  const std::string scheduler = "/sys/block/vda/queue/scheduler";
+  ASSERT_TRUE(shell("echo bfq >" + scheduler).ok());
+  EXPECT_GT(times_as_much({.weight = 10}, {.weight = 1000}, 4000), 1.3);
+  // The cost model is off, and io.weight refuses the disk.
+  EXPECT_GT(times_as_much({.weight = 1000, .weightDevice = {disk(10)}},
+                          {.weight = 10, .weightDevice = {disk(1000)}}, 4000),
+            1.3);
+  EXPECT_LT(times_as_much({.weight = 100}, {.weight = 100}, 4000), 1.3);
+  EXPECT_TRUE(shell("echo none >" + scheduler).ok());
+}
+
+// Neither of the two shares this disk out, nor has the model been on for it: its weights stay when it is switched off.
+TEST_F(VmIoWeight, ADiskThatNothingSharesOutIsNamed) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("io"));
+  CLOCHE_NEEDS(needs::disks());
+  look_at("/dev/vdb");
+  auto box = bundle({"true"});
+  box.config.linux_->cgroupsPath = "/vm-io-weight/box";
+  box.config.linux_->resources.emplace().blockIO = {.weightDevice = {disk(500)}};
+  expect_refusal(run(box), "the kernel keeps no weights for the disk " + number());
 }
 
 }  // namespace
