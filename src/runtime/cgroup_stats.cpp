@@ -50,6 +50,16 @@ std::vector<std::string_view> words(std::string_view line) {
   return out;
 }
 
+// What JSON takes as a number of no sign: "0", "12", "0.25".
+bool is_decimal(std::string_view text) {
+  const auto digits = [](std::string_view part) {
+    return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const std::string_view whole = text.substr(0, text.find('.'));
+  return digits(whole) && (whole.size() == 1 || whole[0] != '0') &&
+         (whole.size() == text.size() || digits(text.substr(whole.size() + 1)));
+}
+
 // "0-2,7" as 0,1,2,7.
 std::string numbers_of_list(std::string_view list) {
   const auto numbers = spec::parse_number_list(list.substr(0, list.find('\n')), spec::kMostCpus);
@@ -134,11 +144,11 @@ class Statistics {
     std::string bytes, operations;
     each_line(text("io.stat"), [&](std::string_view line) {
       const auto parts = words(line);
-      const size_t colon = parts[0].find(':');
+      const size_t colon = parts.empty() ? std::string_view::npos : parts[0].find(':');
       if (colon == std::string_view::npos) return;
       for (size_t i = 1; i < parts.size(); ++i) {
         const auto [name, operation, of_bytes] = meaning(parts[i].substr(0, parts[i].find('=')));
-        if (name.empty()) continue;
+        if (name.empty() || name.size() == parts[i].size()) continue;
         std::string& list = of_bytes ? bytes : operations;
         list += fmt::format("{}{{\"major\":{},\"minor\":{},\"op\":\"{}\",\"value\":{}}}",
                             list.empty() ? "" : ",", number(parts[0]), number(parts[0].substr(colon + 1)),
@@ -181,6 +191,7 @@ class Statistics {
       each_line(text(file), [&](std::string_view line) {
         std::string values;
         const auto parts = words(line);
+        if (parts.empty()) return;
         for (size_t i = 1; i < parts.size(); ++i) {
           const size_t equals = parts[i].find('=');
           if (equals == std::string_view::npos) continue;
@@ -224,9 +235,7 @@ std::string pressure_line(std::string_view line) {
   std::string out;
   for (size_t i = 1; i < parts.size(); ++i) {
     const size_t equals = parts[i].find('=');
-    if (equals == std::string_view::npos ||
-        parts[i].substr(equals + 1).find_first_not_of("0123456789.") != std::string_view::npos)
-      return {};
+    if (equals == std::string_view::npos || !is_decimal(parts[i].substr(equals + 1))) return {};
     out += fmt::format("{}{}:{}", out.empty() ? "" : ",", json_string(parts[i].substr(0, equals)),
                        parts[i].substr(equals + 1));
   }

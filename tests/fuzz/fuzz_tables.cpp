@@ -1,5 +1,6 @@
-// Any bytes as the tables of the host that are read: mountinfo, cgroup, passwd, subuid, a kernel's release.
+// Any bytes as the tables that are read: mountinfo, cgroup, passwd, subuid, a kernel's release; and what is made of them.
 #include "fuzz/check.h"
+#include "runtime/checkpoint_view.h"
 #include "runtime/facts.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -16,5 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)runtime::parse_subids(text, "user", 1000);
   (void)runtime::root_subids(text);
   (void)runtime::words_of(text);
+  const auto lines = runtime::parse_mount_lines(text);
+  fuzz::require(runtime::external_mounts(lines, lines).size() <= lines.size(), "more than was there", text);
+  (void)runtime::outside_name({.link = text, .mount = 1, .inode = 2, .device = 3, .character_device = 4},
+                              lines);
   return 0;
 }

@@ -67,6 +67,21 @@ TEST(CgroupStats, PressureIsTwoLinesOrNone) {
   EXPECT_EQ(pressure_json(""), "");
 }
 
+// Whatever a kernel to come writes: it is left out, and the rest is JSON.
+TEST(CgroupStats, LinesOfAnotherShapeAreLeftOut) {
+  const auto json = statistics_json({{"io.stat", "   \n8:0 rbytes wbytes=2 rios=\n"},
+                                     {"rdma.current", " \t\nmlx4_0 hca_handle\n"},
+                                     {"cpu.pressure", "some avg10=1.2.3 avg60=0.00 avg300=0.00 total=1\n"}},
+                                    "");
+  has(json, R"("ioServiceBytesRecursive":[{"major":8,"minor":0,"op":"Write","value":2}])");
+  has(json, R"("rdma":{"current":[{"device":"mlx4_0"}])");
+  EXPECT_FALSE(json.contains("psi")) << json;
+  for (const char* number : {"", ".", "1.", ".5", "007", "1.2.3", "-1", "1e5", "max"}) {
+    const std::string line = std::string("some avg10=") + number + " avg60=0.00 avg300=0.00 total=1\n";
+    EXPECT_EQ(pressure_json(line), "") << number;
+  }
+}
+
 TEST(CgroupStats, WhatIsNotThereIsZero) {
   const auto json = statistics_json({}, "");
   has(json, R"("pids":{"current":0,"limit":0})");
