@@ -62,7 +62,7 @@ TEST_F(NetDevices, MovesWithItsNameItsAddressesAndUp) {
   const auto box = moving("inside0", {"sh", "-c", "busybox ip addr; busybox ip link"});
   const Outcome outcome = run(box);
   ASSERT_TRUE(outcome.ok()) << outcome.describe();
-  EXPECT_TRUE(has(outcome.out, "inside0@")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "inside0@")) << "its name\n" << outcome.out;
   EXPECT_TRUE(has(outcome.out, "inet 192.0.2.7/24 brd 192.0.2.255 scope global inside0")) << outcome.out;
   EXPECT_TRUE(has(outcome.out, "inet6 2001:db8::7/64 scope global")) << outcome.out;
   EXPECT_TRUE(has(outcome.out, ",UP")) << outcome.out;

@@ -27,6 +27,65 @@ class RuntimeFields : public RuntimeTest {
   }
 };
 
+// Each argument arrives as one word, whatever is in it.
+TEST_F(RuntimeFields, ArgumentsEnvironmentAndDirectory) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box("");
+  std::filesystem::create_directories(box.rootfs() + "/srv/work");
+  auto& process = *box.config.process;
+  process.args = {"sh",
+                  "-c",
+                  "echo $0; for word; do echo \"<$word>\"; done; pwd; exec busybox env",
+                  "of-the-config",
+                  "two  words",
+                  "",
+                  "$HOME '\"*"};
+  process.env = {"PATH=/bin", "WORD=a = b", "EMPTY="};
+  process.cwd = "/srv/work";
+  const Outcome outcome = run(box);
+  EXPECT_TRUE(outcome.out.starts_with("of-the-config\n<two  words>\n<>\n<$HOME '\"*>\n/srv/work\n"))
+      << outcome.describe();
+  for (const char* line : {"\nPATH=/bin\n", "\nWORD=a = b\n", "\nEMPTY=\n"})
+    EXPECT_TRUE(outcome.out.contains(line)) << line << outcome.out;
+  EXPECT_FALSE(outcome.out.contains(kMarkerVariable)) << "that is the caller's";
+}
+
+TEST_F(RuntimeFields, GroupsBesidesItsOwn) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = bundle({"id", "-G"});
+  box.config.process->user = {.uid = 1000, .gid = 7, .additionalGids = {20, 4000000000}};
+  EXPECT_EQ(run(box).out, "7 20 4000000000\n");
+}
+
+TEST_F(RuntimeFields, BothSidesOfALimit) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box(
+      "ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc; ulimit -Hn 700 2>/dev/null || echo no more; "
+      "ulimit -Sn 600 && ulimit -n");
+  box.config.process->rlimits = {{.type = "RLIMIT_NOFILE", .hard = 600, .soft = 300},
+                                 {.type = "RLIMIT_CORE", .hard = 1024, .soft = 512}};
+  // The shell counts a core's size in blocks of 512 bytes.
+  EXPECT_EQ(run(box).out, "300\n600\n1\n2\nno more\n600\n");
+}
+
+TEST_F(RuntimeFields, NewPrivileges) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box("busybox grep ^NoNewPrivs: /proc/self/status");
+  for (const bool none : {true, false}) {
+    box.config.process->noNewPrivileges = none;
+    EXPECT_EQ(run(box).out, none ? "NoNewPrivs:\t1\n" : "NoNewPrivs:\t0\n");
+  }
+}
+
+TEST_F(RuntimeFields, WhoIsKilledFirstForWantOfMemory) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box("cat /proc/self/oom_score_adj");
+  for (const int score : {321, 0}) {
+    box.config.process->oomScoreAdj = score;
+    EXPECT_EQ(run(box).out, std::to_string(score) + "\n");
+  }
+}
+
 TEST_F(RuntimeFields, Niceness) {
   CLOCHE_NEEDS(needs::root());
   auto box = shell_box("cut -d' ' -f19 /proc/self/stat");
@@ -110,9 +169,11 @@ TEST_F(RuntimeFields, GroupsHaveAMapOfTheirOwn) {
   CLOCHE_NEEDS(needs::root());
   auto box = shell_box("tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map");
   box.map_ids(300000, 1000);
+  box.config.linux_->uidMappings = {{.containerID = 0, .hostID = 300000, .size = 900},
+                                    {.containerID = 900, .hostID = 500000, .size = 3}};
   box.config.linux_->gidMappings = {{.containerID = 0, .hostID = 300000, .size = 500},
                                     {.containerID = 500, .hostID = 400000, .size = 7}};
-  EXPECT_EQ(run(box).out, " 0 300000 1000\n 0 300000 500\n 500 400000 7\n");
+  EXPECT_EQ(run(box).out, " 0 300000 900\n 900 500000 3\n 0 300000 500\n 500 400000 7\n");
 }
 
 TEST_F(RuntimeFields, WhoOwnsADevice) {

@@ -88,6 +88,36 @@ TEST_F(Sockets, NoOtherArchitecturesDoor) {
 #endif
 }
 
+// A config's filter refuses at every door that it names, and ends whoever comes by another one.
+TEST_F(Sockets, AConfigsFilterHoldsForItsArchitectures) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "needs x86-64: the other doors are its own";
+#else
+  if (peer()) GTEST_SKIP() << "needs Cloche: others answer x32 as the kernel does";
+  constexpr const char kRefusedHere[] = "0 95 95 95 95\n",
+                       kEnded[] = "0 killed killed killed killed\n";  // EOPNOTSUPP
+  const auto first = [&](const std::string& how, const spec::Strings& architectures) {
+    auto box = image({"probe", "sockets", how});
+    box.config.linux_->seccomp = spec::Seccomp{
+        .defaultAction = "SCMP_ACT_ALLOW",
+        .architectures = architectures,
+        .syscalls = {{.names = {"socket"}, .action = "SCMP_ACT_ERRNO", .errnoRet = 95, .args = {}}}};
+    const Outcome outcome = run(box);
+    EXPECT_TRUE(outcome.ok()) << outcome.describe();
+    return outcome.out.substr(0, outcome.out.find('\n') + 1);
+  };
+  const spec::Strings own{"SCMP_ARCH_X86_64"}, all{"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
+  for (const auto& architectures : {spec::Strings{}, own, all})
+    EXPECT_EQ(first("native", architectures), kRefusedHere);
+  for (const auto& architectures : {spec::Strings{}, own}) EXPECT_EQ(first("x32", architectures), kEnded);
+  EXPECT_EQ(first("x32", all), kRefusedHere);
+  const Outcome outside = test::run({.argv = {program("cloche_security_probe"), "sockets", "int80"}});
+  if (outside.out.starts_with("0 signal-11 ")) return;  // a kernel without i386
+  EXPECT_EQ(first("int80", own), kEnded);
+  EXPECT_EQ(first("int80", all), kRefusedHere);
+#endif
+}
+
 // io_uring makes sockets too (IORING_OP_SOCKET), where no filter sees the family.
 TEST_F(Sockets, NoRingBesideTheFilter) {
   for (const auto& flags : kFlags) {

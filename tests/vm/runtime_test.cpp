@@ -39,6 +39,23 @@ TEST_F(VmRuntime, MemoryLimit) {
   EXPECT_EQ(run_to_end(box).exit_code, 137);
 }
 
+// cgroup v2 always counts so, which is all that useHierarchy asks for.
+TEST_F(VmRuntime, TheMemoryLimitHoldsForCgroupsBelow) {
+  CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
+  auto box = limited({"sh", "-c",
+                      "cd /sys/fs/cgroup; busybox mkdir aside below; echo $$ >aside/cgroup.procs; "
+                      "echo +memory >cgroup.subtree_control; sh -c 'echo $$ >below/cgroup.procs; exec "
+                      "busybox tail /dev/zero'; "
+                      "echo status $?; cat below/memory.max below/memory.events"});
+  box.config.linux_->resources->memory = {.limit = 32 << 20, .useHierarchy = true};
+  for (spec::Mount& mount : box.config.mounts)
+    if (mount.destination == "/sys/fs/cgroup") std::erase(mount.options, "ro");
+  const Outcome inside = run_to_end(box);
+  EXPECT_EQ(counter(inside.out, "status"), 137) << inside.describe();
+  EXPECT_TRUE(inside.out.contains("\nmax\n")) << "it has no limit of its own: " << inside.out;
+  EXPECT_EQ(counter(inside.out, "oom_kill"), 1) << inside.describe();
+}
+
 // Others end so with a broken pipe, or with nothing at all.
 TEST_F(VmRuntime, TooLittleMemoryToStartInIsSaid) {
   CLOCHE_NEEDS(needs::cgroup2_controller("memory"));
