@@ -22,7 +22,8 @@ namespace {
 
 // The cgroups above the containers that a caller makes and leaves.
 constexpr const char* kCallersCgroups[] = {
-    "libpod_parent/conmon", "libpod_parent", "podman_probe", "docker", "default", "conmon"};
+    "libpod_parent/conmon", "libpod_parent", "podman_probe", "docker", "default", "conmon",
+    "kubepods/pod1",        "kubepods"};
 
 std::string cgroup_path(const char* name) { return fmt::format("/sys/fs/cgroup/{}", name); }
 
@@ -126,7 +127,7 @@ std::string CallerTest::image_archive() {
 }
 
 // The image layout of the OCI image specification, 1.0: an index names a manifest, which names a config and a layer.
-std::string CallerTest::oci_archive() {
+std::string CallerTest::oci_archive(const std::string& command) {
   const Outcome made = call(fmt::format(R"sh(set -e
 mkdir -p {0}/layout/blobs/sha256
 cd {0}/layout
@@ -140,14 +141,14 @@ type=application/vnd.oci.image
 cp {1} layer
 layer=$(put layer)
 diff=$(echo "$layer" | cut -d'"' -f4)
-echo '{{"architecture":"amd64","os":"linux","config":{{"Cmd":["sh"],"Env":["PATH=/bin"]}},"rootfs":{{"type":"layers","diff_ids":["'$diff'"]}}}}' >config
+echo '{{"architecture":"amd64","os":"linux","config":{{"Cmd":[{2}],"Env":["PATH=/bin"]}},"rootfs":{{"type":"layers","diff_ids":["'$diff'"]}}}}' >config
 config=$(put config)
 echo '{{"schemaVersion":2,"config":{{"mediaType":"'$type'.config.v1+json",'$config'}},"layers":[{{"mediaType":"'$type'.layer.v1.tar",'$layer'}}]}}' >manifest
 manifest=$(put manifest)
 echo '{{"schemaVersion":2,"manifests":[{{"mediaType":"'$type'.manifest.v1+json",'$manifest',"annotations":{{"io.containerd.image.name":"docker.io/library/box:1"}}}}]}}' >index.json
 echo '{{"imageLayoutVersion":"1.0.0"}}' >oci-layout
 tar -cf ../oci.tar .)sh",
-                                        scratch(), image_archive()));
+                                        scratch(), image_archive(), command));
   EXPECT_TRUE(made.ok()) << made.describe();
   return scratch() + "/oci.tar";
 }

@@ -43,10 +43,11 @@ class CallerTest : public LeaksNothing {
   // Without the line's end.
   [[nodiscard]] std::string line_of(const std::string& script) const;
 
-  // The image's files as an archive, as a directory, and as an OCI image.
+  // The image's files as an archive, as a directory, and as an OCI image, whose command is a list in JSON without its
+  // brackets.
   std::string image_directory();
   std::string image_archive();
-  std::string oci_archive();
+  std::string oci_archive(const std::string& command = "\"sh\"");
 
   void write_file(const std::string& path, const std::string& text) const;
   // A program that runs until the test's end; `is_ready` is a command that succeeds when it can be used. What it

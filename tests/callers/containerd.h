@@ -15,11 +15,15 @@ class ContainerdTest : public CallerTest {
     CLOCHE_NEEDS(needs::root());
     for (const char* name : {"containerd", "ctr"}) CLOCHE_NEEDS(needs::program(name));
     set_env(fmt::format("CONTAINERD_ADDRESS={}/containerd.sock", scratch()));
-    write_file("/etc/containerd/config.toml", documented("/etc/containerd/config.toml"));
+    write_file("/etc/containerd/config.toml", configuration());
     start_daemon(
         fmt::format("containerd --address {0}/containerd.sock --root {0}/root --state {0}/state", scratch()),
         "ctr version");
     if (HasFatalFailure()) return;
+    import_image();
+  }
+  virtual std::string configuration() { return documented("/etc/containerd/config.toml"); }
+  virtual void import_image() {
     const Outcome imported = call("ctr images import --snapshotter native " + oci_archive());
     ASSERT_TRUE(imported.ok()) << imported.describe();
   }

@@ -1,5 +1,6 @@
 // Limits that bite, asked for through the callers. They need controllers on cgroup v2: tests/vm/guest has them.
 #include "callers/containerd.h"
+#include "callers/cri.h"
 #include "callers/docker.h"
 #include "callers/podman.h"
 
@@ -59,6 +60,58 @@ TEST_F(ContainerdLimits, MemoryAndMetrics) {
   EXPECT_NE(value("memory.usage"), "0") << metrics.describe();
   EXPECT_NE(value("cpu.usage_usec"), "0") << metrics.describe();
   end("box");
+}
+
+class CriLimits : public CriTest {
+ protected:
+  void SetUp() override {
+    CriTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    for (const char* name : {"memory", "pids", "cpu"}) CLOCHE_NEEDS(needs::cgroup2_controller(name));
+    run_pod({.privileged = true});
+  }
+};
+
+// One pod for all of it, as the guest takes a minute to make one.
+TEST_F(CriLimits, MemoryPidsUpdateStatsAndPrivileged) {
+  const std::string box = start({.script = kGoesOn, .resources = "memory_limit_in_bytes: 67108864"});
+  const Outcome updated =
+      cri("UpdateContainerResources",
+          of(box, "linux { memory_limit_in_bytes: 33554432 cpu_period: 100000 cpu_quota: 20000 }"));
+  EXPECT_TRUE(updated.ok()) << updated.describe();
+  EXPECT_EQ(output(box, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max"),
+            "33554432\\n20000 100000\\n");
+  EXPECT_EQ(field(exec(box, kEatsMemory).out, "exit_code"), "137");
+  // The container goes on, so that the event is not lost with the cgroup.
+  EXPECT_TRUE(wait_until([&] { return field(status(box), "reason") == "OOMKilled"; })) << status(box);
+  EXPECT_EQ(field(status(box), "state"), "CONTAINER_RUNNING");
+  const std::string stats = cri("ContainerStats", of(box)).out;
+  EXPECT_EQ(field(stats, "id"), box) << stats;
+  for (const char* name : {"usage_core_nano_seconds", "working_set_bytes"}) {
+    ASSERT_TRUE(stats.contains(name)) << stats;
+    EXPECT_GT(std::stoll("0" + field(stats.substr(stats.find(name)), "value")), 0) << stats;
+  }
+
+  const std::string eats = start({.name = "eats",
+                                  .script = fmt::format("exec {}", kEatsMemory),
+                                  .resources = "memory_limit_in_bytes: 33554432"});
+  EXPECT_EQ(field(end_of(eats), "exit_code"), "137");
+  const std::string forks =
+      start({.name = "forks",
+             .script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 >/dev/null 2>&1 & done",
+             .resources = "unified { key: 'pids.max' value: '6' }"});
+  end_of(forks);
+  EXPECT_TRUE(log("forks").contains("fork: Resource temporarily unavailable")) << log("forks");
+  // A kubelet limits a pod's processes by the pod's cgroup, which its containers are below.
+  EXPECT_TRUE(call("echo 6 >/sys/fs/cgroup/kubepods/pod1/pids.max").ok());
+  const Outcome children = exec(box, "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 >/dev/null 2>&1 & done");
+  EXPECT_TRUE(field(children.out, "stderr").contains("fork: Resource temporarily unavailable"))
+      << children.describe();
+  EXPECT_TRUE(call("echo max >/sys/fs/cgroup/kubepods/pod1/pids.max").ok());
+
+  const std::string privileged =
+      start({.name = "root", .script = kGoesOn, .seccomp = "Unconfined", .security = "privileged: true"});
+  EXPECT_EQ(output(privileged, "mount -t tmpfs none /tmp && echo mounted"), "mounted\\n");
 }
 
 class DockerLimits : public DockerTest {};
