@@ -1,4 +1,5 @@
 // cloche-runtime: parsing and printing; what is done is in src/runtime/.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <exception>
 
 #include "cli/runtime_commands.h"
+#include "runtime/facts.h"
 #include "runtime/own_program.h"
 #include "sys/files.h"
 #include "sys/number.h"
@@ -14,9 +16,21 @@
 
 namespace cloche::cli {
 
+namespace {
+
+bool in_user_namespace() {
+  const auto map = sys::read_file(AT_FDCWD, "/proc/self/uid_map");
+  return map && !runtime::is_identity_map(*map);
+}
+
+}  // namespace
+
 runtime::StateRoot state_root(const Invocation& invocation) {
   std::string path = invocation.globals.text("root");
-  if (path.empty()) path = runtime::StateRoot::default_path(::geteuid(), ::getenv("XDG_RUNTIME_DIR"));
+  if (path.empty()) {
+    const char* named = ::getenv("XDG_RUNTIME_DIR");
+    path = runtime::StateRoot::default_path(::geteuid(), named != nullptr && in_user_namespace(), named);
+  }
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return runtime::StateRoot(std::move(path));
 }

@@ -219,10 +219,12 @@ sys::Result<> ContainerDirectory::remove() const {
 
 // ---- all of them ------------------------------------------------------------------------------------------------
 
-std::string StateRoot::default_path(uint32_t uid, const char* xdg_runtime_dir) {
-  if (uid == 0) return "/run/cloche-runtime";
+std::string StateRoot::default_path(uint32_t uid, bool in_user_namespace, const char* xdg_runtime_dir) {
+  constexpr char kOfRoot[] = "/run/cloche-runtime";
+  if (uid == 0 && !in_user_namespace) return kOfRoot;
   if (xdg_runtime_dir != nullptr && xdg_runtime_dir[0] == '/')
     return fmt::format("{}/cloche-runtime", xdg_runtime_dir);
+  if (uid == 0) return kOfRoot;
   return fmt::format("/tmp/cloche-runtime-{}", uid);
 }
 

@@ -104,8 +104,9 @@ class ContainerDirectory {
 // The directory of all containers.
 class StateRoot {
  public:
-  // /run/cloche-runtime for root, $XDG_RUNTIME_DIR/cloche-runtime or /tmp/cloche-runtime-UID for others.
-  static std::string default_path(uint32_t uid, const char* xdg_runtime_dir);
+  // /run/cloche-runtime for root, $XDG_RUNTIME_DIR/cloche-runtime or /tmp/cloche-runtime-UID for others. Root of a user
+  // namespace is mostly an ordinary user, whose engine runs us there: it has the others' place where that is named.
+  static std::string default_path(uint32_t uid, bool in_user_namespace, const char* xdg_runtime_dir);
   // Nothing is made or checked until a container is.
   explicit StateRoot(std::string path) : path_(std::move(path)) {}
 

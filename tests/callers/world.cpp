@@ -47,11 +47,13 @@ void enter_world() {
   if (umount2("/sys/fs/cgroup", MNT_DETACH) != 0)
     throw std::runtime_error(fmt::format("umount2(/sys/fs/cgroup): {}", std::strerror(errno)));
   mount_or_throw("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
-  // Where the callers write whatever they are told.
-  for (const char* path : {"/run", "/opt", "/var/tmp", "/mnt"})
-    mount_or_throw("tmpfs", path, MS_NOSUID | MS_NODEV);
+  // Where the callers write whatever they are told. As on a machine, only root may write to most of it.
+  for (const char* path : {"/run", "/opt", "/var/cache", "/mnt"})
+    mount_or_throw("tmpfs", path, MS_NOSUID | MS_NODEV, "mode=0755");
+  mount_or_throw("tmpfs", "/var/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
   // Programs of Debian's packages only, and ours.
-  mount_or_throw("tmpfs", "/usr/local/bin", MS_NODEV);
+  mount_or_throw("tmpfs", "/usr/local", MS_NODEV, "mode=0755");
+  fs::create_directory("/usr/local/bin");
   keep_changes("/etc", "/mnt");
   const Outcome installed =
       run({.argv = {"sh", "-ec", documented("/usr/local/bin/cloche-runtime")}, .cwd = source_directory()});

@@ -120,10 +120,13 @@ TEST(ContainerId, IsOneNameOfAFile) {
 }
 
 TEST(StateRoot, DefaultPlaces) {
-  EXPECT_EQ(StateRoot::default_path(0, "/run/user/0"), "/run/cloche-runtime");
-  EXPECT_EQ(StateRoot::default_path(5, "/run/user/5"), "/run/user/5/cloche-runtime");
-  EXPECT_EQ(StateRoot::default_path(5, nullptr), "/tmp/cloche-runtime-5");
-  EXPECT_EQ(StateRoot::default_path(5, "relative"), "/tmp/cloche-runtime-5");
+  EXPECT_EQ(StateRoot::default_path(0, false, "/run/user/0"), "/run/cloche-runtime");
+  EXPECT_EQ(StateRoot::default_path(5, false, "/run/user/5"), "/run/user/5/cloche-runtime");
+  EXPECT_EQ(StateRoot::default_path(5, false, nullptr), "/tmp/cloche-runtime-5");
+  EXPECT_EQ(StateRoot::default_path(5, false, "relative"), "/tmp/cloche-runtime-5");
+  // A rootless engine's runtime.
+  EXPECT_EQ(StateRoot::default_path(0, true, "/run/user/5"), "/run/user/5/cloche-runtime");
+  EXPECT_EQ(StateRoot::default_path(0, true, nullptr), "/run/cloche-runtime");
 }
 
 TEST(Signals, NamesAndNumbers) {
