@@ -14,6 +14,7 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "support/needs.h"
 #include "support/place.h"
 
 namespace cloche::test {
@@ -24,6 +25,8 @@ namespace {
 constexpr const char* kCallersCgroups[] = {
     "libpod_parent/conmon", "libpod_parent", "podman_probe", "docker", "default", "conmon",
     "kubepods/pod1",        "kubepods"};
+
+constexpr char kDaemonUnit[] = "daemon.service";
 
 std::string cgroup_path(const char* name) { return fmt::format("/sys/fs/cgroup/{}", name); }
 
@@ -65,10 +68,21 @@ void CallerTest::SetUp() {
   }
   for (const char* name : kCallersCgroups)
     if (fs::exists(cgroup_path(name))) inherited_.insert(name);
+  if (with_systemd()) start_systemd();
+}
+
+void CallerTest::start_systemd() {
+  CLOCHE_NEEDS(needs::root());
+  for (const char* name : {"systemctl", "dbus-daemon"}) CLOCHE_NEEDS(needs::program(name));
+  // The whole of scratch() is on both sides.
+  nest_ = std::make_unique<SystemdNest>(scratch());
+  ASSERT_EQ(nest_->problem(), "");
+  ASSERT_EQ(nest_->start_bus(), "");
 }
 
 void CallerTest::TearDown() {
   stop_daemon();
+  nest_.reset();
   wait_for_orphans();
   // What is left of a container in one of them makes this fail, and is reported.
   for (const char* name : kCallersCgroups)
@@ -84,14 +98,16 @@ void CallerTest::TearDown() {
   LeaksNothing::TearDown();
 }
 
-Outcome CallerTest::call(const std::string& script) const {
-  return run({.argv = {"sh", "-c", script}, .set_env = environment_, .limit = std::chrono::seconds(300)});
+Command CallerTest::in_place(std::vector<std::string> argv) const {
+  return {.argv = nest_ ? nest_->inside(argv, environment_) : std::move(argv),
+          .set_env = environment_,
+          .limit = std::chrono::seconds(300)};
 }
 
+Outcome CallerTest::call(const std::string& script) const { return run(in_place({"sh", "-c", script})); }
+
 Outcome CallerTest::call_on_terminal(const std::string& script) const {
-  return run({.argv = {"script", "-qec", "stty rows 33 cols 77; " + script, "/dev/null"},
-              .set_env = environment_,
-              .limit = std::chrono::seconds(300)});
+  return run(in_place({"script", "-qec", "stty rows 33 cols 77; " + script, "/dev/null"}));
 }
 
 std::string CallerTest::line_of(const std::string& script) const {
@@ -155,15 +171,28 @@ tar -cf ../oci.tar .)sh",
 
 void CallerTest::start_daemon(const std::string& command, const std::string& is_ready) {
   // Its output goes to a file: nobody would empty a pipe.
-  daemon_ = std::make_unique<Running>(
-      Command{.argv = {"sh", "-c", fmt::format("exec {} >{}/daemon.log 2>&1", command, scratch())},
-              .set_env = environment_,
-              .limit = std::chrono::seconds(900)});
+  const std::string script = fmt::format("exec {} >{}/daemon.log 2>&1", command, scratch());
+  if (nest_) {
+    // As the packages' units have it, so that a container outlives its engine.
+    const Outcome started =
+        nest_->run({"systemd-run", fmt::format("--unit={}", kDaemonUnit), "-p", "DefaultDependencies=no",
+                    "-p", "Delegate=yes", "-p", "KillMode=process", "sh", "-c", script});
+    ASSERT_TRUE(started.ok()) << started.describe();
+  } else {
+    daemon_ = std::make_unique<Running>(
+        Command{.argv = {"sh", "-c", script}, .set_env = environment_, .limit = std::chrono::seconds(900)});
+  }
   if (!wait_until([&] { return call(is_ready).ok(); }))
     FAIL() << command << ":\n" << call("tail -n 30 " + scratch() + "/daemon.log").out;
 }
 
 void CallerTest::stop_daemon() {
+  if (nest_ && nest_->property(kDaemonUnit, "LoadState") == "loaded") {
+    EXPECT_TRUE(nest_->run({"systemctl", "stop", kDaemonUnit}).ok());
+    // One that ended well is forgotten.
+    EXPECT_EQ(nest_->property(kDaemonUnit, "LoadState"), "not-found")
+        << call("tail -n 30 " + scratch() + "/daemon.log").out;
+  }
   if (!daemon_) return;
   daemon_->signal(SIGTERM);
   const Outcome ended = daemon_->finish();

@@ -8,6 +8,7 @@
 
 #include "support/command.h"
 #include "support/host_state.h"
+#include "support/systemd_nest.h"
 
 namespace cloche::test {
 
@@ -16,7 +17,7 @@ namespace cloche::test {
 std::string documented(const std::string& name);
 
 // Puts this program where the callers can be configured as a user does it: in a mount namespace of its own with
-// cgroup v2 alone, an /etc whose changes are nobody else's, an empty /run and an empty /usr/local/bin. Then runs the
+// cgroup v2 alone, an /etc whose changes are nobody else's, an empty /run and an empty /usr/local. Then runs the
 // lines that install the runtime.
 void enter_world();
 
@@ -35,6 +36,9 @@ class CallerTest : public LeaksNothing {
  protected:
   void SetUp() override;
   void TearDown() override;
+  // With a systemd and its bus of the test's own: what is called runs beside it, what stays is a service of it.
+  [[nodiscard]] virtual bool with_systemd() const { return false; }
+  [[nodiscard]] const SystemdNest& systemd() const { return *nest_; }
 
   // A shell's command line.
   Outcome call(const std::string& script) const;
@@ -57,12 +61,15 @@ class CallerTest : public LeaksNothing {
   void set_env(const std::string& entry) { environment_.push_back(entry); }
 
  private:
+  [[nodiscard]] Command in_place(std::vector<std::string> argv) const;
+  void start_systemd();
   void stop_daemon();
 
   std::vector<std::string> environment_;
   sys::Fd machine_network_;
   std::set<std::string> inherited_;  // cgroups that were there before us
   std::unique_ptr<Running> daemon_;
+  std::unique_ptr<SystemdNest> nest_;
 };
 
 }  // namespace cloche::test

@@ -12,6 +12,7 @@ class ContainerdTest : public CallerTest {
  protected:
   void SetUp() override {
     CallerTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     CLOCHE_NEEDS(needs::root());
     for (const char* name : {"containerd", "ctr"}) CLOCHE_NEEDS(needs::program(name));
     set_env(fmt::format("CONTAINERD_ADDRESS={}/containerd.sock", scratch()));
@@ -30,7 +31,7 @@ class ContainerdTest : public CallerTest {
   // ctr run FLAGS, as documented; without shares of the cpu where that controller is not there, since ctr's default
   // asks for some.
   [[nodiscard]] std::string ctr_run(const std::string& words) const {
-    std::string line = documented("ctr run");
+    std::string line = documented(with_systemd() ? "ctr run --runc-systemd-cgroup" : "ctr run");
     line.resize(line.find(" docker.io/"));
     const bool cpu = !needs::cgroup2_controller("cpu");
     return fmt::format("{} --snapshotter native {} {}", line, cpu ? "" : "--cpu-shares 0", words);

@@ -1,4 +1,6 @@
 // Limits that bite, asked for through the callers. They need controllers on cgroup v2: tests/vm/guest has them.
+#include "callers/limits.h"
+
 #include "callers/containerd.h"
 #include "callers/cri.h"
 #include "callers/docker.h"
@@ -6,10 +8,6 @@
 
 namespace cloche::test {
 namespace {
-
-constexpr char kEatsMemory[] = "tail /dev/zero";
-// Says how many children it could make, and ends.
-constexpr char kForks[] = "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000 & echo made; done' 2>&1";
 
 class PodmanLimits : public PodmanTest {
  protected:

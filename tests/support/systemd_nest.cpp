@@ -42,11 +42,11 @@ User=%i
 Slice=user-%i.slice
 Delegate=cpu memory pids
 KillMode=mixed
-Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH=/run/user/%i/systemd/user.control:/run/user/%i/systemd/transient:{0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
+Environment=XDG_RUNTIME_DIR=/run/user/%i SYSTEMD_UNIT_PATH=/run/user/%i/systemd/user.control:/run/user/%i/systemd/transient:{0}-of-users:{0} SYSTEMD_GENERATOR_PATH=/run/generators SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/generators
 ExecStart=/lib/systemd/systemd --user --unit=nest.target
 )";
 
-constexpr char kBusConfig[] = R"(<busconfig><type>system</type><auth>EXTERNAL</auth>
+constexpr char kBusConfig[] = R"(<busconfig><auth>EXTERNAL</auth>
 <listen>unix:path=/run/dbus/system_bus_socket</listen>
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
 {}</policy></busconfig>
@@ -55,7 +55,7 @@ constexpr char kBusConfig[] = R"(<busconfig><type>system</type><auth>EXTERNAL</a
 constexpr char kBusSocket[] = R"([Unit]
 DefaultDependencies=no
 [Socket]
-ListenStream=/run/dbus/system_bus_socket
+ListenStream={}
 )";
 constexpr char kBusService[] = R"([Unit]
 DefaultDependencies=no
@@ -72,9 +72,10 @@ SystemdNest::SystemdNest(std::string directory) : directory_(std::move(directory
   fs::create_directories(units);
   std::ofstream(units + "/nest.target") << "[Unit]\nDescription=what the nest starts\n";
   std::ofstream(units + "/user@.service") << fmt::format(kUserUnit, units);
+  // Also where this program is killed, nothing stays.
   process_ = std::make_unique<Running>(
-      Command{.argv = {"unshare", "-m", "-p", "-f", "-u", "-i", "--kill-child",
-                       source_directory() / "tests/support/systemd-nest", directory_, units},
+      Command{.argv = {"setpriv", "--pdeathsig", "KILL", "unshare", "-m", "-p", "-f", "-u", "-i",
+                       "--kill-child", source_directory() / "tests/support/systemd-nest", directory_, units},
               .limit = std::chrono::seconds(500)});
   const pid_t outer = process_->pid();
   const bool up = comes_true([&] {
@@ -133,18 +134,38 @@ std::string SystemdNest::property(const std::string& unit, const std::string& na
   return text;
 }
 
-std::string SystemdNest::start_bus(const std::string& rules) const {
-  std::ofstream(directory_ + "/bus.conf") << fmt::format(kBusConfig, rules);
-  std::ofstream(directory_ + "/units/dbus.socket") << kBusSocket;
-  std::ofstream(directory_ + "/units/dbus.service") << fmt::format(kBusService, directory_);
-  const Outcome started = shell("systemctl daemon-reload && systemctl start dbus.service");
+void SystemdNest::write_bus(const std::string& units, const std::string& socket,
+                            const std::string& rules) const {
+  fs::create_directories(units);
+  std::ofstream(units + "/bus.conf") << fmt::format(kBusConfig, rules);
+  std::ofstream(units + "/dbus.socket") << fmt::format(kBusSocket, socket);
+  std::ofstream(units + "/dbus.service") << fmt::format(kBusService, units);
+}
+
+std::string SystemdNest::joined_bus(const std::string& manager,
+                                    const std::function<Outcome(const std::string&)>& in_place) const {
+  const Outcome started =
+      in_place(fmt::format("systemctl {0} daemon-reload && systemctl {0} start dbus.service", manager));
+  const std::string bus = manager == "--user" ? "--session" : "--system";
   const bool joined = started.ok() && comes_true([&] {
-                        return shell(
-                                   "dbus-send --system --print-reply --dest=org.freedesktop.DBus / "
-                                   "org.freedesktop.DBus.NameHasOwner string:org.freedesktop.systemd1")
+                        return in_place("dbus-send " + bus +
+                                        " --print-reply --dest=org.freedesktop.DBus / "
+                                        "org.freedesktop.DBus.NameHasOwner string:org.freedesktop.systemd1")
                             .out.contains("boolean true");
                       });
   return joined ? "" : started.describe() + slurp(directory_ + "/console");
+}
+
+std::string SystemdNest::start_bus(const std::string& rules) const {
+  write_bus(directory_ + "/units", "/run/dbus/system_bus_socket", rules);
+  return joined_bus("--system", [&](const std::string& script) { return shell(script); });
+}
+
+std::string SystemdNest::start_user_bus(uid_t uid, gid_t gid) const {
+  write_bus(directory_ + "/units-of-users", "%t/bus", "");
+  return joined_bus("--user", [&](const std::string& script) {
+    return user_shell(uid, gid, "export DBUS_SESSION_BUS_ADDRESS=unix:path=$XDG_RUNTIME_DIR/bus; " + script);
+  });
 }
 
 std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {

@@ -1,6 +1,7 @@
 // A systemd of the test's own, as process 1 of its own namespaces with cgroup v2 alone: tests/support/systemd-nest.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,9 +41,14 @@ class SystemdNest {
   static constexpr char kSystemBus[] = "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket";
   // A user's manager, user@UID.service with cpu, memory and pids: `shell` then runs as that user in a scope of it.
   [[nodiscard]] std::string start_user_manager(uid_t uid, gid_t gid) const;
+  // The bus of that user, at $XDG_RUNTIME_DIR/bus, which the manager then joins.
+  [[nodiscard]] std::string start_user_bus(uid_t uid, gid_t gid) const;
   [[nodiscard]] Outcome user_shell(uid_t uid, gid_t gid, const std::string& script) const;
 
  private:
+  void write_bus(const std::string& units, const std::string& socket, const std::string& rules) const;
+  [[nodiscard]] std::string joined_bus(const std::string& manager,
+                                       const std::function<Outcome(const std::string&)>& in_place) const;
   [[nodiscard]] std::vector<std::string> in_cgroup(const std::string& cgroup,
                                                    const std::vector<std::string>& argv,
                                                    const std::vector<std::string>& environment) const;
