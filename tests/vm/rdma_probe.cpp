@@ -14,9 +14,9 @@ namespace {
 template <typename Command, typename Response>
 struct Request {
   ib_uverbs_cmd_hdr header;
-  Command command;
+  Command command{};
 
-  Request(unsigned number, Response& response) : header{}, command{} {
+  Request(unsigned number, Response& response) : header{} {
     header.command = number;
     header.in_words = sizeof(Request) / 4;
     header.out_words = sizeof(Response) / 4;
