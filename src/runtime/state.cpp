@@ -67,6 +67,9 @@ sys::Result<SavedState> parse_state(std::string_view json) {
   if (read->value.version != SavedState::kVersion)
     return sys::fail_because(fmt::format("it is of version {}, this program writes version {}",
                                          read->value.version, SavedState::kVersion));
+  // Other runtimes have files of this name, in the directory that their callers name with --root.
+  if (read->value.id.empty() || read->value.bundle.empty())
+    return sys::fail_because("it names no id or no bundle: another runtime's, or damaged");
   return std::move(read->value);
 }
 

@@ -65,6 +65,13 @@ TEST(SavedState, JsonAndBack) {
   EXPECT_FALSE(parse_state("{\"id\": "));
 }
 
+TEST(SavedState, OfAnotherRuntimeIsRefused) {
+  const auto runcs =
+      parse_state(R"({"id": "box", "init_process_pid": 1, "config": {"rootfs": "/b/rootfs"}})");
+  ASSERT_FALSE(runcs);
+  EXPECT_EQ(runcs.error().message(), "it names no id or no bundle: another runtime's, or damaged");
+}
+
 class StateDirectory : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_NE(::mkdtemp(place_), nullptr); }
@@ -78,7 +85,7 @@ class StateDirectory : public ::testing::Test {
 TEST_F(StateDirectory, WhatCanBeWrittenCanBeRead) {
   const auto directory = root().make("box");
   ASSERT_TRUE(directory) << directory.error().message();
-  SavedState state{.id = "box"};
+  SavedState state{.id = "box", .bundle = "/b"};
   state.annotations["k"] = std::string(1 << 20, '\x7f');  // 6 MiB as JSON
   ASSERT_TRUE(directory->write_state(state));
   const auto back = directory->read_state();
