@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "plan/device_lines.h"
 #include "sys/number.h"
 
 namespace cloche::plan {
@@ -260,8 +261,7 @@ class Conversion {
           file == "cgroup.freeze" || file == "cgroup.subtree_control")
         return refuse("linux.resources." + field, fmt::format("{} is no setting but an action", file));
       // One line per device: a line for another device stays.
-      const bool keyed = file == "io.max" || file == "io.weight" || file == "io.bfq.weight" ||
-                         file == "io.latency" || file == "rdma.max";
+      const bool keyed = device_lines(file) != nullptr;
       const bool replaced =
           !keyed && std::erase_if(writes_, [&](const auto& w) { return w.file == file; }) > 0;
       if (replaced)

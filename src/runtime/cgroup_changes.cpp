@@ -3,25 +3,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <ranges>
 
+#include "plan/device_lines.h"
 #include "sys/files.h"
 
 namespace cloche::runtime {
 namespace {
-
-// What a file of one line for each device says of a device that has none.
-struct PerDevice {
-  std::string_view file, unset;
-};
-constexpr std::array<PerDevice, 5> kPerDevice{{{"io.max", "rbps=max wbps=max riops=max wiops=max"},
-                                               {"io.weight", "default"},
-                                               {"io.bfq.weight", "default"},
-                                               {"io.latency", "target=0"},
-                                               {"rdma.max", "hca_handle=max hca_object=max"}}};
 
 std::string_view first_word(std::string_view line) { return line.substr(0, line.find(' ')); }
 
@@ -29,14 +18,14 @@ std::string_view first_word(std::string_view line) { return line.substr(0, line.
 
 std::string earlier_value(std::string_view file, std::string_view before, std::string_view written) {
   while (before.ends_with('\n')) before.remove_suffix(1);
-  const auto* per_device = std::ranges::find(kPerDevice, file, &PerDevice::file);
-  if (per_device == kPerDevice.end()) return before.empty() ? "\n" : std::string(before);
+  const plan::DeviceLines* lines = plan::device_lines(file);
+  if (lines == nullptr) return before.empty() ? "\n" : std::string(before);
   const std::string_view key = first_word(written);
   for (const auto part : before | std::views::split('\n')) {
     const std::string_view line(part.begin(), part.end());
     if (first_word(line) == key) return std::string(line);
   }
-  return fmt::format("{} {}", key, per_device->unset);
+  return fmt::format("{} {}", key, lines->unset);
 }
 
 void CgroupChanges::remember(const std::string& file, const std::string& value) {
@@ -60,8 +49,10 @@ sys::Result<> CgroupChanges::restore() const {
   for (const Change& change : changes_ | std::views::reverse) {
     if (!change.readable) continue;
     auto written = sys::write_file(cgroup_.get(), change.file, change.earlier);
+    if (written) continue;
     // A disk that the file takes no weight for was given none.
-    if (!written && first && written.error().code != EOPNOTSUPP)
+    if (written.error().code == EOPNOTSUPP && plan::device_lines(change.file) != nullptr) continue;
+    if (first)
       first = sys::wrap(std::move(written).error(),
                         fmt::format("{} could not be set back to {}", change.file, change.earlier));
   }

@@ -11,8 +11,7 @@
 namespace cloche::runtime {
 
 // What to write into `file` so that it holds `before` again after `written` was written. Files with a line for each
-// device (io.max, io.weight, io.latency, rdma.max) get back the line that was changed; a device that had none gets the
-// kernel's default. Source: Documentation/admin-guide/cgroup-v2.rst.
+// device (plan/device_lines.h) get back the line that was changed; a device that had none gets the kernel's default.
 [[nodiscard]] std::string earlier_value(std::string_view file, std::string_view before,
                                         std::string_view written);
 

@@ -72,8 +72,8 @@ std::expected<void, StepFailure> perform(const plan::Plan& plan, HostSide& host,
     if (write != nullptr && write->bfq) changes.remember(plan::kBfqWeight, *write->bfq);
     auto done = host.perform(i);
     if (done) continue;
+    // Of two files the first may have taken its value.
     if (write != nullptr) changes.forget_last();
-    if (write != nullptr && write->bfq) changes.forget_last();
     return std::unexpected(StepFailure{i, std::move(done).error()});
   }
   return {};
