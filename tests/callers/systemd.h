@@ -7,21 +7,29 @@
 
 namespace cloche::test {
 
-// Asks for a unit's limits, on one line: bytes, tasks, time per second.
-inline std::string show_limits(const std::string& unit, const std::string& manager = "--system") {
-  return fmt::format(
-      "systemctl {} show -p MemoryMax -p MemorySwapMax -p TasksMax -p CPUQuotaPerSecUSec {} | sort | paste "
-      "-sd ' '",
-      manager, unit);
-}
-
-// `Caller`: the fixture of one of them.
+// `Caller`: the fixture of one of them. Its containers are scopes of the system's manager, unless a fixture says whose.
 template <class Caller>
 class BesideSystemd : public Caller {
  protected:
   [[nodiscard]] bool with_systemd() const override { return true; }
   [[nodiscard]] std::string property(const std::string& unit, const std::string& name) const {
     return this->systemd().property(unit, name);
+  }
+  // Who calls the engine and the manager of its scopes, and which that is.
+  [[nodiscard]] virtual Outcome as_caller(const std::string& script) const { return this->call(script); }
+  [[nodiscard]] virtual const char* manager() const { return "--system"; }
+  // What is said then, without the line's end.
+  [[nodiscard]] std::string callers_line(const std::string& script) const {
+    std::string out = as_caller(script).out;
+    while (out.ends_with('\n')) out.pop_back();
+    return out;
+  }
+  // A unit's limits, on one line: bytes, tasks, time per second.
+  [[nodiscard]] std::string limits_of(const std::string& unit) const {
+    return callers_line(fmt::format(
+        "systemctl {} show -p MemoryMax -p MemorySwapMax -p TasksMax -p CPUQuotaPerSecUSec {} | sort | paste "
+        "-sd ' '",
+        manager(), unit));
   }
   // Of whatever state; nor is a cgroup of that name left.
   void expect_no_unit(const std::string& pattern) const {
@@ -35,18 +43,23 @@ class BesideSystemd : public Caller {
 
  private:
   [[nodiscard]] std::string units(const std::string& pattern) const {
-    return this->line_of("systemctl list-units --all --plain --no-legend '" + pattern + "'");
+    return callers_line(
+        fmt::format("systemctl {} list-units --all --plain --no-legend '{}'", manager(), pattern));
   }
 };
 
-class PodmanSystemdTest : public BesideSystemd<PodmanTest> {
+class PodmanBesideSystemd : public BesideSystemd<PodmanTest> {
+ protected:
+  [[nodiscard]] std::string of_box(const std::string& field) const {
+    return callers_line("podman inspect -f '{{." + field + "}}' box");
+  }
+};
+
+class PodmanSystemdTest : public PodmanBesideSystemd {
  protected:
   void SetUp() override {
     PodmanTest::SetUp();
     if (!IsSkipped() && !HasFatalFailure()) import_image();
-  }
-  [[nodiscard]] std::string of_box(const std::string& field) const {
-    return line_of("podman inspect -f '{{." + field + "}}' box");
   }
 };
 

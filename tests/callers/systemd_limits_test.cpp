@@ -25,19 +25,23 @@ class SystemdLimits : public Caller {
   }
   // Podman and Docker have the same words for all of it.
   void expect_limits(const std::string& engine, const std::string& prefix) {
-    ASSERT_TRUE(this->call(fmt::format("{} run -d {} sleep 1000", engine, kFlags)).ok());
+    const auto call = [&](const std::string& words) {
+      return this->as_caller(fmt::format("{} {}", engine, words));
+    };
+    const Outcome started = call(fmt::format("run -d {} sleep 1000", kFlags));
+    ASSERT_TRUE(started.ok()) << started.describe();
     const std::string unit = prefix + this->of_box("Id") + ".scope";
-    EXPECT_EQ(this->line_of(show_limits(unit)), kMade);
-    const Outcome updated = this->call(fmt::format("{} update {}", engine, kFewer));
+    EXPECT_EQ(this->limits_of(unit), kMade);
+    const Outcome updated = call(fmt::format("update {}", kFewer));
     EXPECT_TRUE(updated.ok()) << updated.describe();
-    EXPECT_TRUE(this->call("systemctl daemon-reload").ok());
-    EXPECT_EQ(this->line_of(show_limits(unit)), kUpdated);
-    EXPECT_EQ(this->line_of(fmt::format("{} exec box {}", engine, kFiles)), "33554432\n20000 100000");
-    EXPECT_EQ(this->call(fmt::format("{} exec box {}", engine, kEatsMemory)).exit_code, 137);
-    const Outcome forks = this->call(fmt::format("{} exec box {}", engine, kForks));
+    EXPECT_TRUE(this->as_caller(fmt::format("systemctl {} daemon-reload", this->manager())).ok());
+    EXPECT_EQ(this->limits_of(unit), kUpdated);
+    EXPECT_EQ(call(fmt::format("exec box {}", kFiles)).out, "33554432\n20000 100000\n");
+    EXPECT_EQ(call(fmt::format("exec box {}", kEatsMemory)).exit_code, 137);
+    const Outcome forks = call(fmt::format("exec box {}", kForks));
     EXPECT_TRUE(forks.out.contains("can't fork: Resource temporarily unavailable")) << forks.describe();
-    EXPECT_TRUE(this->call(engine + " rm -f box").ok());
-    EXPECT_EQ(this->call(fmt::format("{} run --rm --memory 32m box {}", engine, kEatsMemory)).exit_code, 137);
+    EXPECT_TRUE(call("rm -f box").ok());
+    EXPECT_EQ(call(fmt::format("run --rm --memory 32m box {}", kEatsMemory)).exit_code, 137);
     this->expect_no_unit(prefix + "*.scope");
   }
 
@@ -54,19 +58,7 @@ TEST_F(DockerSystemdLimits, ArePropertiesThatBiteAndFollowAnUpdate) { expect_lim
 // By the controllers that a user's manager has: cpu, memory, pids.
 using RootlessPodmanSystemdLimits = SystemdLimits<RootlessPodmanSystemdTest>;
 TEST_F(RootlessPodmanSystemdLimits, ArePropertiesThatBiteAndFollowAnUpdate) {
-  const Outcome started = as_user(fmt::format("podman run -d {} sleep 1000", kFlags));
-  ASSERT_TRUE(started.ok()) << started.describe();
-  const std::string unit = "libpod-" + of_box("Id") + ".scope";
-  EXPECT_EQ(users_line(show_limits(unit, "--user")), kMade);
-  const Outcome updated = as_user(fmt::format("podman update {}", kFewer));
-  EXPECT_TRUE(updated.ok()) << updated.describe();
-  EXPECT_TRUE(as_user("systemctl --user daemon-reload").ok());
-  EXPECT_EQ(users_line(show_limits(unit, "--user")), kUpdated);
-  EXPECT_EQ(as_user(fmt::format("podman exec box {}", kEatsMemory)).exit_code, 137);
-  const Outcome forks = as_user(fmt::format("podman exec box {}", kForks));
-  EXPECT_TRUE(forks.out.contains("can't fork: Resource temporarily unavailable")) << forks.describe();
-  EXPECT_TRUE(as_user("podman rm -f -t 0 box").ok());
-  expect_no_unit("libpod*.scope");
+  expect_limits("podman", "libpod-");
 }
 
 using ContainerdSystemdLimits = SystemdLimits<ContainerdSystemdTest>;

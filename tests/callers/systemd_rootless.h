@@ -6,7 +6,7 @@
 
 namespace cloche::test {
 
-class RootlessPodmanSystemdTest : public BesideSystemd<PodmanTest> {
+class RootlessPodmanSystemdTest : public PodmanBesideSystemd {
  protected:
   void SetUp() override {
     const needs::Missing missing = needs::test_user();
@@ -25,31 +25,15 @@ class RootlessPodmanSystemdTest : public BesideSystemd<PodmanTest> {
                     .ok());
     ASSERT_EQ(systemd().start_user_manager(user_->uid(), user_->gid()), "");
     ASSERT_EQ(systemd().start_user_bus(user_->uid(), user_->gid()), "");
-    const Outcome imported = as_user("podman import image.tar box");
+    const Outcome imported = as_caller("podman import image.tar box");
     ASSERT_TRUE(imported.ok()) << imported.describe();
   }
-  [[nodiscard]] Outcome as_user(const std::string& script) const {
+  [[nodiscard]] Outcome as_caller(const std::string& script) const override {
     return systemd().user_shell(
         user_->uid(), user_->gid(),
         fmt::format("export HOME={}/home; cd $HOME; {}", systemd().directory(), script));
   }
-  // Without the line's end.
-  [[nodiscard]] std::string users_line(const std::string& script) const {
-    std::string out = as_user(script).out;
-    while (out.ends_with('\n')) out.pop_back();
-    return out;
-  }
-  [[nodiscard]] std::string of_box(const std::string& field) const {
-    return users_line("podman inspect -f '{{." + field + "}}' box");
-  }
-  // As systemd's, of the user's manager.
-  void expect_no_unit(const std::string& pattern) const {
-    const auto units = [&] {
-      return users_line("systemctl --user list-units --all --plain --no-legend '" + pattern + "'");
-    };
-    EXPECT_TRUE(wait_until([&] { return units().empty(); })) << units();
-    EXPECT_EQ(line_of("find /sys/fs/cgroup -name '" + pattern + "'"), "");
-  }
+  [[nodiscard]] const char* manager() const override { return "--user"; }
   [[nodiscard]] const TestUser& user() const { return *user_; }
 
  private:
