@@ -39,12 +39,15 @@ sys::Result<std::vector<spec::Hook>> hooks_of(const Container& container, std::s
   return std::move((*spec.hooks).*stage);
 }
 
+// A process whose socket is closed has been started, or is about to be dead.
+bool goes_on(const ProcessMark& init) { return !is_ending(init) && is_alive(init); }
+
 // ECONNREFUSED and ENOENT: nobody waits there any more.
 sys::Result<HostEnd> call_waiting(const Container& container) {
   auto socket = container.directory.connect_for_start();
   if (!socket && (socket.error().code == ECONNREFUSED || socket.error().code == ENOENT)) {
     (void)container.directory.forget_start();
-    return unfit(is_alive(*container.init) ? Status::running : Status::stopped);
+    return unfit(goes_on(*container.init) ? Status::running : Status::stopped);
   }
   if (!socket) return std::unexpected(std::move(socket).error());
   return HostEnd(*std::move(socket));
@@ -144,7 +147,8 @@ bool may_be_read_yet(const sys::Error& error) {
 
 sys::Result<> remove_loaded(Container& container, bool force, Report& report) {
   // A `start` that was killed leaves the socket of a container that runs.
-  if (container.status == Status::created && !container.directory.connect_for_start())
+  if (container.status == Status::created && !container.directory.connect_for_start() &&
+      goes_on(*container.init))
     container.status = Status::running;
   if (!force && container.status != Status::stopped && container.status != Status::created)
     return sys::fail_because(

@@ -21,6 +21,15 @@ bool take_number(std::string_view& text, T& number) {
   return true;
 }
 
+bool skip_numbers(std::string_view& text, int count) {
+  for (; count > 0; --count) {
+    int64_t skipped = 0;
+    uint64_t large = 0;
+    if (!take_number(text, skipped) && !take_number(text, large)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::optional<ProcessStat> parse_stat(std::string_view line) {
@@ -30,12 +39,7 @@ std::optional<ProcessStat> parse_stat(std::string_view line) {
   stat.state = line[close + 2];
   std::string_view rest = line.substr(close + 3);
   if (!take_number(rest, stat.parent)) return {};
-  // fields 5 to 21 are of no interest
-  for (int field = 5; field <= 21; ++field) {
-    int64_t skipped = 0;
-    uint64_t large = 0;
-    if (!take_number(rest, skipped) && !take_number(rest, large)) return {};
-  }
+  if (!skip_numbers(rest, 4) || !take_number(rest, stat.flags) || !skip_numbers(rest, 12)) return {};
   if (!take_number(rest, stat.start)) return {};
   return stat;
 }
@@ -55,6 +59,12 @@ sys::Result<ProcessMark> mark_of(pid_t pid) {
 bool is_alive(const ProcessMark& mark) {
   const auto stat = stat_of(static_cast<pid_t>(mark.pid));
   return stat && stat->start == mark.start && stat->state != 'Z' && stat->state != 'X';
+}
+
+bool is_ending(const ProcessMark& mark) {
+  constexpr uint32_t kExiting = 0x4;  // PF_EXITING, include/linux/sched.h
+  const auto stat = stat_of(static_cast<pid_t>(mark.pid));
+  return stat && stat->start == mark.start && (stat->flags & kExiting) != 0;
 }
 
 sys::Result<sys::Fd> open_marked(const ProcessMark& mark) {

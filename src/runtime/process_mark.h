@@ -25,6 +25,7 @@ BOOST_DESCRIBE_STRUCT(ProcessMark, (), (pid, start))
 struct ProcessStat {
   char state = '?';  // 'Z' and 'X' are dead
   int64_t parent = 0;
+  uint32_t flags = 0;  // field 9, the kernel's PF_*
   uint64_t start = 0;
 };
 // One line of /proc/PID/stat; nothing when it is not one. The command's name may hold anything, also ") R 1".
@@ -35,6 +36,8 @@ sys::Result<ProcessStat> stat_of(pid_t pid);
 sys::Result<ProcessMark> mark_of(pid_t pid);
 // The very process is there and is no zombie.
 [[nodiscard]] bool is_alive(const ProcessMark& mark);
+// The very process is in its exit: its descriptors may be closed, though it may be no zombie yet.
+[[nodiscard]] bool is_ending(const ProcessMark& mark);
 // A pidfd of the very process; ESRCH when it is gone or dead.
 sys::Result<sys::Fd> open_marked(const ProcessMark& mark);
 

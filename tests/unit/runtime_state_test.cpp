@@ -1,6 +1,8 @@
 // What is written down of a container, and what is read back.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -20,6 +22,7 @@ TEST(ProcessMark, ReadsTheStartBehindAnyName) {
     ASSERT_TRUE(stat) << name;
     EXPECT_EQ(stat->state, 'S');
     EXPECT_EQ(stat->parent, 7);
+    EXPECT_EQ(stat->flags, 4194304U);
     EXPECT_EQ(stat->start, 123456U);
   }
   for (const char* broken : {"", "42", "42 (x)", "42 (x) S", "42 (x) S 1 2 3", "42 (x) S a b c"})
@@ -39,6 +42,23 @@ TEST(ProcessMark, TheSameNumberWithAnotherBirthIsNotAlive) {
   mark->start += 1;
   EXPECT_FALSE(is_alive(*mark));
   EXPECT_EQ(open_marked(*mark).error().code, ESRCH);
+}
+
+// Its descriptors are closed before it is a zombie; a zombie is the end of it that can be held still.
+TEST(ProcessMark, AProcessInItsExitIsEnding) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) ::pause(), ::_exit(0);
+  const auto mark = mark_of(child);
+  ASSERT_TRUE(mark);
+  EXPECT_FALSE(is_ending(*mark));
+  ::kill(child, SIGKILL);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_TRUE(is_ending(*mark));
+  EXPECT_FALSE(is_alive(*mark));
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_FALSE(is_ending(*mark)) << "nobody is";
 }
 
 TEST(SavedState, JsonAndBack) {
