@@ -28,6 +28,7 @@ template <> constexpr Entry row<WriteCgroup> = {"write-cgroup", P::cgroup, "writ
 template <> constexpr Entry row<LimitDevices> = {"limit-devices", P::device_policy, "bpf", "bpf(2)", {4, 15}, host_root};
 
 template <> constexpr Entry row<StartScope> = {"start-scope", P::cgroup, "StartTransientUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
+template <> constexpr Entry row<EnterScope> = {"enter-scope", P::cgroup, "cgroup.procs", "cgroups(7)", {4, 5}, host_root};
 template <> constexpr Entry row<AttachToScope> = {"attach-to-scope", P::cgroup, "AttachProcessesToUnit", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
 template <> constexpr Entry row<SetScopeProperties> = {"set-scope-properties", P::cgroup, "SetUnitProperties", "org.freedesktop.systemd1(5)", {4, 5}, delegated_cgroup};
 

@@ -71,9 +71,14 @@ std::string said_properties(const std::vector<UnitProperty>& properties) {
 
 std::string say(const StartScope& a) {
   const std::string text =
-      fmt::format("have {} start {} in {}, with the container's first process in it",
-                  a.user ? "the caller's systemd manager" : "systemd", shown(a.unit), shown(a.slice));
+      fmt::format("have {} start {} in {}, with {} in it",
+                  a.user ? "the caller's systemd manager" : "systemd", shown(a.unit), shown(a.slice),
+                  a.placeholder ? "a placeholder, which only waits," : "the container's first process");
   return text + in_parentheses(said_properties(a.properties));
+}
+
+std::string say(const EnterScope& a) {
+  return fmt::format("move the container's first process into {}, and end the placeholder", shown(a.unit));
 }
 
 std::string say(const AttachToScope& a) {

@@ -32,12 +32,14 @@ class RestorePlanner {
 
   Planned plan() {
     CLOCHE_PLAN(check());
-    step_.pauses = hooks();
+    step_.pauses = hooks() || b_.request.systemd_cgroup;
     // Some versions of criu hand it to a shell, others do not.
     if (step_.pauses && shell_word(wanted_.place) != wanted_.place)
-      return refuse("hooks", fmt::format("with prestart or createRuntime hooks criu needs a state directory "
-                                         "(--root) of letters, digits and ordinary signs: {} is none",
-                                         wanted_.place));
+      return refuse(hooks() ? "hooks" : "",
+                    fmt::format("with {} criu needs a state directory (--root) of letters, digits and "
+                                "ordinary signs: {} is none",
+                                hooks() ? "prestart or createRuntime hooks" : "systemd's cgroup driver",
+                                wanted_.place));
     CLOCHE_PLAN(plan_root(b_, mounts_));
     CLOCHE_PLAN(plan_mounts(b_, mounts_));
     CLOCHE_PLAN(plan_devices(b_, mounts_));
@@ -54,6 +56,7 @@ class RestorePlanner {
     const bool pauses = step_.pauses;
     b_.host("restore", std::move(step_), why);
     if (!pauses) return {};
+    enter_scope();
     plan_hooks(b_, Side::host, "prestart");
     plan_hooks(b_, Side::host, "createRuntime");
     b_.host("restore-finish", FinishRestore{}, why);
@@ -63,11 +66,6 @@ class RestorePlanner {
  private:
   Planned check() const {
     if (!b_.facts.privileged) return refuse("", "criu restores containers for root only");
-    if (b_.request.systemd_cgroup)
-      return refuse(
-          "",
-          "systemd's cgroup driver starts a scope with a process in it, and here there is none yet: "
-          "restore without --systemd-cgroup, with a path as linux.cgroupsPath");
     if (b_.user_namespace())
       return refuse("linux.namespaces", "criu cannot open its files from inside a user namespace");
     if (b_.os.intelRdt) return refuse("linux.intelRdt", "it cannot be restored");
@@ -77,6 +75,15 @@ class RestorePlanner {
   // Those that look at the new namespaces from outside. The others belong to a start of the command.
   [[nodiscard]] bool hooks() const {
     return b_.spec.hooks && !(b_.spec.hooks->prestart.empty() && b_.spec.hooks->createRuntime.empty());
+  }
+
+  // Before criu makes a second process: from then on nobody but the container counts against its limit of processes.
+  void enter_scope() {
+    const size_t at = b_.plan.find("scope");
+    if (at == b_.plan.steps.size()) return;
+    const auto& scope = std::get<StartScope>(b_.plan.steps[at].action);
+    b_.host("enter-scope", EnterScope{.unit = scope.unit, .cgroup = scope.cgroup},
+            Builder::standard("the scope is the container's, and its limits count the placeholder too"));
   }
 
   void begin() {

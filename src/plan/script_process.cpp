@@ -41,9 +41,13 @@ void ScriptWriter::emit(const CreateCgroup& a) { line(fmt::format("mkdir -p -- {
 
 // systemd-run(1) starts a scope around the command that it executes itself; a process that is there already needs the bus.
 void ScriptWriter::emit(const StartScope& a) {
-  not_done(fmt::format("systemd's {} is not started: run this script by `systemd-run --scope --slice={}`",
-                       printable(a.unit), printable(a.slice)));
+  not_done(
+      fmt::format("systemd's {0} is not started: run this script by `systemd-run {1}--scope --unit={0} "
+                  "--slice={2} -p Delegate=yes`",
+                  printable(a.unit), a.user ? "--user " : "", printable(a.slice)));
 }
+
+void ScriptWriter::emit(const EnterScope&) { line("# in the scope is this script, and what it starts"); }
 
 void ScriptWriter::emit(const AttachToScope& a) {
   not_done(fmt::format("the process is not moved into systemd's {}", printable(a.unit)));

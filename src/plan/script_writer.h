@@ -46,6 +46,7 @@ class ScriptWriter {
 
   void emit(const CreateCgroup&);
   void emit(const StartScope&);
+  void emit(const EnterScope&);
   void emit(const AttachToScope&);
   void emit(const SetScopeProperties&);
   void emit(const LeaveCgroup&);

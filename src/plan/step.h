@@ -69,13 +69,22 @@ struct UnitProperty {
 BOOST_DESCRIBE_STRUCT(UnitProperty, (), (name, type, value))
 
 // StartTransientUnit of a scope for the container's first process, which waits meanwhile; done when systemd's job is.
-// `cgroup` is where the scope is (absolute). `user`: by the caller's own manager.
+// `cgroup` is where the scope is (absolute). `user`: by the caller's own manager. `placeholder`: the container has no
+// process yet, and systemd starts no scope without one: it is a process of ours that only waits, until EnterScope.
 struct StartScope {
   std::string unit, slice, cgroup;
   bool user = false;
   std::vector<UnitProperty> properties;
+  bool placeholder = false;
 };
-BOOST_DESCRIBE_STRUCT(StartScope, (), (unit, slice, cgroup, user, properties))
+BOOST_DESCRIBE_STRUCT(StartScope, (), (unit, slice, cgroup, user, properties, placeholder))
+
+// The container's first process moves into the scope that was started without it, and the placeholder ends: in that
+// order, since a scope without a process is gone.
+struct EnterScope {
+  std::string unit, cgroup;
+};
+BOOST_DESCRIBE_STRUCT(EnterScope, (), (unit, cgroup))
 
 // AttachProcessesToUnit: the manager moves the new process into the scope, where the caller itself may not.
 struct AttachToScope {
@@ -471,7 +480,7 @@ BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // there, sees the cgroup2 mount `cgroups` at `cgroups/unified` (a mount that it made itself would take that file
 // system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
 // line, of which `args` is what the other fields do not say. With `pauses` the step ends when criu has made the
-// namespaces and the first process, and criu waits there for FinishRestore: what hooks ask for.
+// namespaces and the first process, and criu waits there for FinishRestore: what hooks and a scope ask for.
 struct RestoreProcesses {
   std::string program, images, work, place, root, cgroups;
   Strings args;
@@ -485,18 +494,17 @@ BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
 struct FinishRestore {};
 BOOST_DESCRIBE_STRUCT(FinishRestore, (), ())
 
-using AnyAction =
-    std::variant<CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree,
-                 CloneProcess, DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace,
-                 UnshareNamespace, EnterTimeNamespace, BecomeRoot, SetPropagation, BindRoot, TmpfsRoot,
-                 MountScratch, MountOverlay, MountFs, BindMount, MakeDevice, MakeSymlink, MakeDirectory,
-                 MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation, SetHostname, SetDomainname,
-                 LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal, SetRlimit,
-                 SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
-                 SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory,
-                 CloseDescriptors, RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup,
-                 WriteSchemata, JoinResctrlGroup, SetMemoryPolicy, SetAffinity, StartScope, AttachToScope,
-                 SetScopeProperties, ConnectListener, MoveNetDevice, RestoreProcesses, FinishRestore>;
+using AnyAction = std::variant<
+    CreateCgroup, LeaveCgroup, EnableControllers, WriteCgroup, LimitDevices, OpenTree, CloneProcess,
+    DenySetgroups, WriteIdMap, GiveStreams, IdmapTree, JoinNamespace, UnshareNamespace, EnterTimeNamespace,
+    BecomeRoot, SetPropagation, BindRoot, TmpfsRoot, MountScratch, MountOverlay, MountFs, BindMount,
+    MakeDevice, MakeSymlink, MakeDirectory, MaskPath, ReadonlyPath, PivotRoot, RootReadonly, RootPropagation,
+    SetHostname, SetDomainname, LoopbackUp, WriteSysctl, ResetSignals, NewSession, NewKeyring, OpenTerminal,
+    SetRlimit, SetOomScore, SetPersonality, SetScheduler, SetIoPriority, SetExecLabel, LimitBoundingSet,
+    SetUser, SetCapabilities, DieWithCaller, NoNewPrivileges, LoadSeccomp, ChangeDirectory, CloseDescriptors,
+    RunHooks, AwaitStart, FindCommand, Execute, MakeResctrlGroup, WriteSchemata, JoinResctrlGroup,
+    SetMemoryPolicy, SetAffinity, StartScope, AttachToScope, SetScopeProperties, ConnectListener,
+    MoveNetDevice, RestoreProcesses, FinishRestore, EnterScope>;
 
 // One of them; std::visit, std::get_if and std::holds_alternative take it as the variant that it is. What is made for
 // every alternative at once (copying, moving, destroying) is compiled in step.cpp, and not again in each file that has a

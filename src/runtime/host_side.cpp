@@ -107,7 +107,11 @@ sys::Result<> HostSide::act(const plan::CreateCgroup& step) {
 }
 
 sys::Result<> HostSide::act(const plan::StartScope& step) {
-  CLOCHE_TRY(start_scope(step, pid_));
+  if (step.placeholder) {
+    CLOCHE_TRY_ASSIGN(started, Placeholder::start());
+    placeholder_.emplace(std::move(started));
+  }
+  CLOCHE_TRY(start_scope(step, placeholder_ ? placeholder_->pid() : pid_));
   auto directory = sys::open_at(AT_FDCWD, step.cgroup, O_RDONLY | O_DIRECTORY);
   if (!directory) {
     (void)stop_scope(step.cgroup, step.user);
@@ -115,6 +119,12 @@ sys::Result<> HostSide::act(const plan::StartScope& step) {
   }
   prepared_.cgroup = *std::move(directory);
   return {};
+}
+
+sys::Result<> HostSide::act(const plan::EnterScope& step) {
+  if (!placeholder_) return sys::fail_because("no placeholder is in the scope");
+  CLOCHE_TRY(write_to_cgroup(step.cgroup, "cgroup.procs", fmt::format("{}", pid_)));
+  return placeholder_->end();
 }
 
 sys::Result<> HostSide::act(const plan::AttachToScope& step) { return attach_to_scope(step, pid_); }
@@ -130,14 +140,16 @@ sys::Result<> HostSide::act(const plan::EnableControllers& step) {
   return {};
 }
 
+sys::Result<> HostSide::write_to_cgroup(const std::string& path, const std::string& name,
+                                        const std::string& value) {
+  CLOCHE_TRY_ASSIGN(file, sys::open_at(prepared_.cgroup.get(), name, O_WRONLY));
+  return sys::write_once(file, value, path + "/" + name);
+}
+
 sys::Result<> HostSide::act(const plan::WriteCgroup& step) {
-  const auto write = [&](const std::string& name, const std::string& value) -> sys::Result<> {
-    CLOCHE_TRY_ASSIGN(file, sys::open_at(prepared_.cgroup.get(), name, O_WRONLY));
-    return sys::write_once(file, value, step.cgroup + "/" + name);
-  };
-  auto written = write(step.file, step.value);
+  auto written = write_to_cgroup(step.cgroup, step.file, step.value);
   if (!step.bfq) return written;
-  auto beside = write(plan::kBfqWeight, *step.bfq);
+  auto beside = write_to_cgroup(step.cgroup, plan::kBfqWeight, *step.bfq);
   if (written && beside) return {};
   // The file that is there says more of what failed.
   if (!written && !beside) return written.error().code == ENOENT ? std::move(beside) : std::move(written);

@@ -5,6 +5,7 @@
 
 #include "plan/plan.h"
 #include "runtime/criu.h"
+#include "runtime/placeholder.h"
 #include "runtime/prepared.h"
 #include "runtime/shared_record.h"
 #include "sys/fd.h"
@@ -25,8 +26,11 @@ class HostSide {
   [[nodiscard]] pid_t container() const { return pid_; }
   // The master of a terminal that was made on this side.
   [[nodiscard]] sys::Fd take_terminal() { return std::move(terminal_); }
-  // Ends what would go on with the plan by itself: a criu that waits.
-  void give_up() { criu_.reset(); }
+  // Ends what waits for the rest of the plan: a criu, which takes back what it has made, then the placeholder.
+  void give_up() {
+    criu_.reset();
+    placeholder_.reset();
+  }
 
  private:
   template <class ContainerAction>
@@ -35,6 +39,7 @@ class HostSide {
   }
   sys::Result<> act(const plan::CreateCgroup& step);
   sys::Result<> act(const plan::StartScope& step);
+  sys::Result<> act(const plan::EnterScope& step);
   sys::Result<> act(const plan::AttachToScope& step);
   sys::Result<> act(const plan::SetScopeProperties& step);
   sys::Result<> act(const plan::LeaveCgroup& step);
@@ -58,6 +63,8 @@ class HostSide {
 
   sys::Result<> prepare_step(const plan::Action& action);
   [[nodiscard]] std::string process_file(const char* name) const;
+  // Into a file of the container's cgroup, whose path is for the error.
+  sys::Result<> write_to_cgroup(const std::string& path, const std::string& name, const std::string& value);
   sys::Result<> set_restored(pid_t pid);
 
   const plan::Plan& plan_;
@@ -65,6 +72,7 @@ class HostSide {
   SharedRecord& record_;
   pid_t pid_ = 0;
   sys::Fd terminal_;
+  std::optional<Placeholder> placeholder_;  // in the scope, until EnterScope
   std::optional<CriuPlace> criu_place_;
   std::optional<RunningCriu> criu_;  // waits for FinishRestore
   bool made_group_ = false;  // by the last MakeResctrlGroup

@@ -3,6 +3,7 @@
 
 #include "callers/containerd.h"
 #include "callers/podman.h"
+#include "callers/systemd.h"
 
 namespace cloche::test {
 namespace {
@@ -21,22 +22,53 @@ std::string recalled(Run in_container) {
   return word;
 }
 
-class PodmanCheckpoint : public PodmanTest {};
+// `Podman`: its fixture, with one cgroup driver or the other.
+template <class Podman>
+class KeptByPodman : public Podman {
+ protected:
+  Outcome podman(const std::string& words) { return this->call("podman " + words); }
+  std::string recalled_in_box() {
+    return recalled([&](const std::string& command) { return podman("exec box " + command); });
+  }
+  void checkpoint() {
+    ASSERT_TRUE(podman(std::string("run -d --name box box ") + kRemembers).ok());
+    remembers_ = recalled_in_box();
+    ASSERT_EQ(remembers_.size(), 37) << remembers_;
+    const Outcome dumped = podman("container checkpoint box");
+    ASSERT_TRUE(dumped.ok()) << dumped.describe();
+    EXPECT_EQ(podman("inspect -f '{{.State.Running}} {{.State.Checkpointed}}' box").out, "false true\n");
+  }
+  void restore() {
+    const Outcome restored = podman("container restore box");
+    ASSERT_TRUE(restored.ok()) << restored.describe();
+    EXPECT_EQ(recalled_in_box(), remembers_);
+  }
 
+ private:
+  std::string remembers_;
+};
+
+using PodmanCheckpoint = KeptByPodman<PodmanTest>;
 TEST_F(PodmanCheckpoint, WhatTheProcessRemembersIsThereAgain) {
   CLOCHE_NEEDS(needs::program("criu"));
   import_image();
-  const auto in_box = [&](const std::string& command) { return call("podman exec box " + command); };
-  ASSERT_TRUE(call(std::string("podman run -d --name box box ") + kRemembers).ok());
-  const std::string before = recalled(in_box);
-  ASSERT_EQ(before.size(), 37) << before;
-  const Outcome dumped = call("podman container checkpoint box");
-  ASSERT_TRUE(dumped.ok()) << dumped.describe();
-  EXPECT_EQ(line_of("podman inspect -f '{{.State.Running}} {{.State.Checkpointed}}' box"), "false true");
-  const Outcome restored = call("podman container restore box");
-  ASSERT_TRUE(restored.ok()) << restored.describe();
-  EXPECT_EQ(recalled(in_box), before);
-  EXPECT_TRUE(call("podman rm -f -t 0 box").ok());
+  ASSERT_NO_FATAL_FAILURE(checkpoint());
+  ASSERT_NO_FATAL_FAILURE(restore());
+  EXPECT_TRUE(podman("rm -f -t 0 box").ok());
+}
+
+using PodmanSystemdCheckpoint = KeptByPodman<PodmanSystemdTest>;
+TEST_F(PodmanSystemdCheckpoint, WhatTheProcessRemembersIsThereAgainInItsScope) {
+  CLOCHE_NEEDS(needs::program("criu"));
+  ASSERT_EQ(systemd().open_sysctls(), "");
+  ASSERT_NO_FATAL_FAILURE(checkpoint());
+  const std::string unit = "libpod-" + of_box("Id") + ".scope";
+  expect_no_unit(unit);
+  ASSERT_NO_FATAL_FAILURE(restore());
+  EXPECT_EQ(property(unit, "ActiveState"), "active");
+  EXPECT_EQ(cgroup_of(of_box("State.Pid")), "/machine.slice/" + unit);
+  EXPECT_TRUE(podman("rm -f -t 0 box").ok());
+  expect_no_unit("libpod*.scope");
 }
 
 class ContainerdCheckpoint : public ContainerdTest {};

@@ -49,6 +49,47 @@ class Systemd : public RuntimeTest {
         "{} </dev/null >{}/nest/out 2>&1; status=$?; cat {}/nest/out; exit $status",
         fmt::join(words({"run", "--detach", "--bundle", from.path(), "box"}), " "), scratch(), scratch()));
   }
+  // A restore in which `script` is what criu does (the real one: tests/vm/checkpoint_systemd_test.cpp), with these words:
+  // $init is the first process; `inside` says by name what is in the scope; `pause` waits as criu's action script
+  // does, and fails when the restore is given up; `done_with_it` says that the container is there.
+  Outcome restore(const std::string& script) {
+    const std::string directory = scratch() + "/nest/", criu = directory + "criu";
+    std::filesystem::create_directories(directory + "images");
+    std::ofstream(directory + "images/inventory.img") << "x";
+    std::ofstream(criu) << fmt::format(
+        R"sh(#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in --action-script) action=$2 ;; --pidfile) pidfile=$2 ;; esac
+  shift
+done
+sleep 1000 >/dev/null 2>&1 & init=$!
+inside() {{ for pid in $(cat /sys/fs/cgroup/system.slice/{0}/cgroup.procs); do cat /proc/$pid/comm; done; }}
+pause() {{ CRTOOLS_SCRIPT_ACTION=setup-namespaces CRTOOLS_INIT_PID=$init sh $action; }}
+done_with_it() {{ echo $init >$pidfile; }}
+cd {1}
+{2}
+)sh",
+        kUnit, directory, script);
+    std::filesystem::permissions(criu, std::filesystem::perms::owner_all);
+    const auto box = sleeper();
+    box.write();
+    return nest_->shell(
+        fmt::format("{} </dev/null >{}out 2>&1; status=$?; cat {}out; exit $status",
+                    fmt::join(words({"--criu", criu, "restore", "--detach", "--bundle", box.path(),
+                                     "--image-path", directory + "images", "box"}),
+                              " "),
+                    directory, directory));
+  }
+  [[nodiscard]] std::string noted(const std::string& name) {
+    return nest_->shell("cat " + scratch() + "/nest/" + name).out;
+  }
+  // Nor does a process of it: what was in the scope is waited for by process 1.
+  void expect_nothing_left() {
+    EXPECT_EQ(nest_->property(kUnit, "LoadState"), "not-found");
+    EXPECT_FALSE(std::filesystem::exists(nest_->cgroup() + "/system.slice/" + kUnit));
+    EXPECT_EQ(inside({"list", "-q"}).out, "");
+    EXPECT_EQ(nest_->shell("grep -l '^cloche-run' /proc/[0-9]*/comm").out, "");
+  }
   std::optional<SystemdNest> nest_;
 };
 
@@ -203,6 +244,45 @@ TEST_F(Systemd, OneThatIsBusyEndsTheStartWithWhatToLookAt) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("did not end in time"), HasSubstr("systemd is busy, or hangs"),
                                  HasSubstr("systemctl list-jobs")));
   EXPECT_EQ(inside({"list", "-q"}).out, "");
+}
+
+TEST_F(Systemd, ARestoreStartsItsScopeWithAPlaceholderThatTheFirstProcessReplaces) {
+  const Outcome restored = restore("inside >before; pause; inside >after; done_with_it");
+  ASSERT_TRUE(restored.ok()) << restored.describe();
+  EXPECT_EQ(noted("before"), "cloche-runtime\n");
+  EXPECT_EQ(noted("after"), "sleep\n");
+  EXPECT_EQ(nest_->property(kUnit, "ActiveState"), "active");
+  EXPECT_EQ(member(inside({"state", "box"}).out, ".status"), "running");
+  const Outcome deleted = inside({"delete", "--force", "box"});
+  EXPECT_TRUE(deleted.ok()) << deleted.describe();
+  expect_nothing_left();
+}
+
+TEST_F(Systemd, ARestoreThatFailsLeavesNoScopeAndNoPlaceholder) {
+  for (const char* where : {"", "pause; "}) {
+    const Outcome failed =
+        restore(fmt::format("{}kill $init; echo 'Error (criu/x.c:1): no more' >&2; exit 1", where));
+    EXPECT_EQ(failed.exit_code, 1) << failed.describe();
+    EXPECT_THAT(failed.out, HasSubstr("criu restore refused: no more"));
+    expect_nothing_left();
+  }
+}
+
+// With the runtime its placeholder ends, and criu hears a no where it waits.
+TEST_F(Systemd, ARestoreWhoseRuntimeIsKilledLeavesNoScope) {
+  const Outcome killed = restore(
+      "inside >before; kill -9 $PPID; pause; echo $? >answer; kill $init; mv answer answered; exit 1");
+  EXPECT_EQ(killed.exit_code, 137) << killed.describe();
+  const Outcome answered = nest_->shell(
+      fmt::format("cd {}/nest; until [ -e answered ]; do sleep 0.1; done; cat answered", scratch()));
+  EXPECT_NE(answered.out, "0\n");
+  EXPECT_EQ(noted("before"), "cloche-runtime\n");
+  // systemd has seen that it is empty.
+  nest_->shell(
+      fmt::format("until [ $(systemctl show -P LoadState {}) = not-found ]; do sleep 0.1; done", kUnit));
+  const Outcome deleted = inside({"delete", "--force", "box"});
+  EXPECT_TRUE(deleted.ok()) << deleted.describe();
+  expect_nothing_left();
 }
 
 // ---- where there is none ------------------------------------------------------------------------------------------

@@ -168,6 +168,11 @@ std::string SystemdNest::start_user_bus(uid_t uid, gid_t gid) const {
   });
 }
 
+std::string SystemdNest::open_sysctls() const {
+  const Outcome opened = run({"mount", "-o", "remount,bind,rw", "/proc/sys"});
+  return opened.ok() ? "" : opened.describe();
+}
+
 std::string SystemdNest::start_user_manager(uid_t uid, gid_t gid) const {
   const Outcome started =
       shell(fmt::format("mkdir -p /run/user/{0} && chmod 700 /run/user/{0} && chown {0}:{1} /run/user/{0} && "

@@ -39,6 +39,8 @@ class SystemdNest {
   // is said when it does not come up, else "". A program is sent there by kSystemBus in its environment.
   [[nodiscard]] std::string start_bus(const std::string& rules = "") const;
   static constexpr char kSystemBus[] = "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket";
+  // /proc/sys can be written, as on any machine: criu sets a container's host name there. "", or what is said.
+  [[nodiscard]] std::string open_sysctls() const;
   // A user's manager, user@UID.service with cpu, memory and pids: `shell` then runs as that user in a scope of it.
   [[nodiscard]] std::string start_user_manager(uid_t uid, gid_t gid) const;
   // The bus of that user, at $XDG_RUNTIME_DIR/bus, which the manager then joins.

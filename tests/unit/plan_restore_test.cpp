@@ -178,18 +178,54 @@ TEST(PlanRestore, HooksRunBetweenTheNamespacesAndTheProcesses) {
   EXPECT_EQ(script.find("--action-script"), std::string::npos) << "no hook runs in a script";
 }
 
+// systemd starts no scope without a process, and of the container there is none yet.
+TEST(PlanRestore, AScopeIsStartedWithAPlaceholderWhosePlaceTheFirstProcessTakes) {
+  RestoreRequest request = wanted();
+  request.container.systemd_cgroup = true;
+  os(request.container).cgroupsPath = "machine.slice:libpod:4f1c";
+  HostFacts host = root_host();
+  host.systemd = {.user = false, .version = 252, .control_group = "/"};
+  auto plan = make_restore_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  Strings ids;
+  for (const Step& step : plan->steps) ids.push_back(step.id);
+  EXPECT_THAT(ids, ElementsAre("scope", "cgroup-pids-max", "device-policy", "restore", "enter-scope",
+                               "restore-finish"));
+  EXPECT_TRUE(find<StartScope>(*plan, "scope")->placeholder);
+  EXPECT_EQ(find<EnterScope>(*plan, "enter-scope")->cgroup, "/sys/fs/cgroup/machine.slice/libpod-4f1c.scope");
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_TRUE(step->pauses) << "criu has not made a second process yet";
+  EXPECT_THAT(values(*step, "--cgroup-root"), ElementsAre("/machine.slice/libpod-4f1c.scope"));
+  const auto undo = undo_of(*plan);
+  ASSERT_EQ(undo.size(), 2U);
+  EXPECT_EQ(undo[1].kind, UndoAction::Kind::stop_scope);
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
+                   {"libpod-4f1c.scope in machine.slice, with a placeholder",
+                    "move the container's first process into libpod-4f1c.scope, and end the placeholder"}));
+  EXPECT_TRUE(says(to_script(*plan, host), {"systemd-run --scope --unit=libpod-4f1c.scope "
+                                            "--slice=machine.slice -p Delegate=yes",
+                                            "--cgroup-root /machine.slice/libpod-4f1c.scope"}));
+
+  // What hooks of a new container see: its process is where it belongs.
+  request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/network"});
+  plan = make_restore_plan(request, host);
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(plan->find("enter-scope") + 1, plan->find("hooks:createRuntime"));
+}
+
 TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   RestoreRequest request = wanted();
   EXPECT_TRUE(says(refused(request, user_host()), {"root only"}));
-  request.container.systemd_cgroup = true;
-  EXPECT_TRUE(says(refused(request), {"without --systemd-cgroup"}));
-  request = wanted();
   request.container.spec.process->terminal = true;
   EXPECT_TRUE(says(refused(request), {"process.terminal: the container had no terminal"}));
   request = wanted();
   request.container.spec.hooks.emplace().createRuntime.push_back({.path = "/bin/true"});
   request.place = "/my state/box/criu";
   EXPECT_TRUE(says(refused(request), {"hooks: ", "--root", "/my state/box/criu is none"}));
+  request.container.spec.hooks.reset();
+  request.container.systemd_cgroup = true;
+  EXPECT_TRUE(
+      says(refused(request), {"with systemd's cgroup driver criu needs", "/my state/box/criu is none"}));
   request = wanted();
   os(request.container).namespaces.push_back({"user", ""});
   EXPECT_TRUE(says(refused(request), {"user namespace"}));

@@ -158,6 +158,7 @@ TEST(ScopePlan, TheProcessIsMadeThenTheScopeThenTheLimits) {
   const auto* scope = scope_of(*plan);
   ASSERT_NE(scope, nullptr);
   EXPECT_EQ(scope->cgroup, "/sys/fs/cgroup/machine.slice/libpod-4f1c.scope");
+  EXPECT_FALSE(scope->placeholder);
   const size_t clone = plan->find("clone"), at = plan->find("scope");
   EXPECT_LT(clone, at);
   EXPECT_LT(at, plan->find("cgroup-memory-max"));
