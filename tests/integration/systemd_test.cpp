@@ -51,8 +51,9 @@ class Systemd : public RuntimeTest {
   }
   // A restore in which `script` is what criu does (the real one: tests/vm/checkpoint_systemd_test.cpp), with these words:
   // $init is the first process; `inside` says by name what is in the scope; `pause` waits as criu's action script
-  // does, and fails when the restore is given up; `done_with_it` says that the container is there.
-  Outcome restore(const std::string& script) {
+  // does, and fails when the restore is given up; `done_with_it` says that the container is there. `hook`: a shell's, when
+  // the namespaces are there.
+  Outcome restore(const std::string& script, const std::string& hook = "true") {
     const std::string directory = scratch() + "/nest/", criu = directory + "criu";
     std::filesystem::create_directories(directory + "images");
     std::ofstream(directory + "images/inventory.img") << "x";
@@ -71,7 +72,8 @@ cd {1}
 )sh",
         kUnit, directory, script);
     std::filesystem::permissions(criu, std::filesystem::perms::owner_all);
-    const auto box = sleeper();
+    auto box = sleeper();
+    box.config.hooks.emplace().createRuntime.push_back({.path = "/bin/sh", .args = {"sh", "-c", hook}});
     box.write();
     return nest_->shell(
         fmt::format("{} </dev/null >{}out 2>&1; status=$?; cat {}out; exit $status",
@@ -266,6 +268,10 @@ TEST_F(Systemd, ARestoreThatFailsLeavesNoScopeAndNoPlaceholder) {
     EXPECT_THAT(failed.out, HasSubstr("criu restore refused: no more"));
     expect_nothing_left();
   }
+  const Outcome hooked = restore("pause || { kill $init; exit 1; }; done_with_it", "exit 3");
+  EXPECT_EQ(hooked.exit_code, 1) << hooked.describe();
+  EXPECT_THAT(hooked.out, HasSubstr("createRuntime hook 1 of 1"));
+  expect_nothing_left();
 }
 
 // With the runtime its placeholder ends, and criu hears a no where it waits.
