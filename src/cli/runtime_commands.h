@@ -42,6 +42,8 @@ int perform_features(const Invocation& invocation, RuntimeLog& log);
 // Descriptors of the caller's that the command is not to have: a container that waits would hold them open.
 // `preserve` of them, from 3 on, stay.
 sys::Result<> close_callers_descriptors(uint32_t preserve);
+// The cgroup manager that is named wins over the switch --systemd-cgroup, which callers send always.
+[[nodiscard]] bool wants_systemd(const Invocation& invocation);
 // --root, or where it is by default.
 [[nodiscard]] runtime::StateRoot state_root(const Invocation& invocation);
 // A decimal number; the error is a sentence that names the flag.

@@ -23,7 +23,8 @@ int perform_explain(const Invocation& invocation, RuntimeLog& log) {
   runtime::LaunchOptions options{.id = invocation.arguments[0],
                                  .bundle = invocation.flags.text("bundle"),
                                  .config = invocation.flags.text("config"),
-                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled"};
+                                 .own_cgroup = invocation.globals.text("cgroup-manager") != "disabled",
+                                 .systemd_cgroup = wants_systemd(invocation)};
   const std::string images = invocation.flags.text("image-path");
   if (!images.empty() && !invocation.flags.given("bundle"))
     return log.error("explain: --image-path is for a --bundle"), 1;

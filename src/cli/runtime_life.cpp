@@ -14,12 +14,6 @@
 namespace cloche::cli {
 namespace {
 
-// The manager that is named wins over the switch, which callers send always.
-bool wants_systemd(const Invocation& invocation) {
-  const std::string manager = invocation.globals.text("cgroup-manager");
-  return manager.empty() ? invocation.globals.on("systemd-cgroup") : manager == "systemd";
-}
-
 // One container, one verb, nothing to print.
 template <class Perform>
 int perform_on(const Invocation& invocation, RuntimeLog& log, std::string_view verb, Perform&& perform) {
@@ -58,6 +52,11 @@ int perform_on_many(const Invocation& invocation, RuntimeLog& log, std::string_v
 }
 
 }  // namespace
+
+bool wants_systemd(const Invocation& invocation) {
+  const std::string manager = invocation.globals.text("cgroup-manager");
+  return manager.empty() ? invocation.globals.on("systemd-cgroup") : manager == "systemd";
+}
 
 std::expected<runtime::LaunchOptions, std::string> launch_options(const Invocation& invocation) {
   const FlagValues& flags = invocation.flags;

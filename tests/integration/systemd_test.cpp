@@ -258,6 +258,11 @@ TEST_F(Systemd, ARestoreStartsItsScopeWithAPlaceholderThatTheFirstProcessReplace
   const Outcome deleted = inside({"delete", "--force", "box"});
   EXPECT_TRUE(deleted.ok()) << deleted.describe();
   expect_nothing_left();
+  const std::string directory = scratch() + "/nest/";
+  const Outcome explained = inside({"--criu", directory + "criu", "explain", "--bundle", directory + "bundle",
+                                    "--image-path", directory + "images", "box"});
+  EXPECT_THAT(explained.out, AllOf(HasSubstr("with a placeholder"), HasSubstr("end the placeholder")))
+      << explained.describe();
 }
 
 TEST_F(Systemd, ARestoreThatFailsLeavesNoScopeAndNoPlaceholder) {
