@@ -178,13 +178,16 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   // In the foreground: what ends with the script is what the script started.
   RestoreProcesses at_once = a;
   at_once.pauses = false;  // hooks are no part of the script
+  // Numbers of one digit, as sh(1) takes them; 3 and 4 are the script's own. Streams and namespaces are five at most.
+  int64_t number = 5;
+  for (InheritedFd& fd : at_once.inherited) fd.number = number++;
   Strings args = criu_restore_arguments(at_once);
   std::erase_if(
       args, [](const std::string& arg) { return arg == "--restore-detached" || arg == "--restore-sibling"; });
   std::string streams;
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
   line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));
-  for (const InheritedFd& fd : a.inherited) {
+  for (const InheritedFd& fd : at_once.inherited) {
     // The script's own terminal is the container's.
     const bool terminal = fd.source == "terminal";
     if (fd.source.size() == 1)

@@ -134,7 +134,8 @@ TEST(PlanRestore, ATerminalIsANewOneAlsoOnTheConsole) {
   EXPECT_EQ(step->inherited[0].source, "terminal");
   EXPECT_THAT(values(*step, "--inherit-fd"), ElementsAre("fd[10]:tty[8800:15]"));
   EXPECT_THAT(values(*step, "--external"), testing::Contains("mnt[/dev/console]:/state/box/criu/console"));
-  EXPECT_TRUE(says(to_script(*plan, root_host()), {"10<>\"$(tty)\"", "touch -- /state/box/criu/console"}));
+  EXPECT_TRUE(says(to_script(*plan, root_host()),
+                   {" 5<>\"$(tty)\"", "fd[5]:tty[8800:15]", "touch -- /state/box/criu/console"}));
 }
 
 TEST(PlanRestore, ItIsSaidAndWrittenAsAScript) {
@@ -146,7 +147,7 @@ TEST(PlanRestore, ItIsSaidAndWrittenAsAScript) {
   EXPECT_TRUE(
       says(script,
            {"mount --rbind", "mount --bind -- /sys/fs/cgroup", "/usr/sbin/criu restore --images-dir /images",
-            "mkdir -p -- /state/box/criu/cgroups/unified", " 10<&0 11<&2 >'/work dir/restore.log' 2>&1"}));
+            "mkdir -p -- /state/box/criu/cgroups/unified", " 5<&0 6<&2 >'/work dir/restore.log' 2>&1"}));
   EXPECT_EQ(script.find("--restore-detached --"), std::string::npos)
       << "the script ends with what it started";
 }
