@@ -8,6 +8,7 @@
 #include "plan/script_writer.h"
 #include "plan/shell.h"
 #include "plan/words.h"
+#include "spec/sysctl.h"
 
 namespace cloche::plan {
 namespace {
@@ -212,9 +213,8 @@ void ScriptWriter::emit(const MoveNetDevice& a) {
 void ScriptWriter::emit(const LoopbackUp&) { line("ip link set lo up"); }
 
 void ScriptWriter::emit(const WriteSysctl& a) {
-  std::string path = a.key;
-  for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;  // sysctl(8)'s own rule
-  line(fmt::format("printf '%s\\n' {} >{}", shell_word(a.value), shell_word("/proc/sys/" + path)));
+  line(fmt::format("printf '%s\\n' {} >{}", shell_word(a.value),
+                   shell_word("/proc/sys/" + spec::sysctl_file(a.key).value_or(a.key))));
 }
 
 // ---- the process -----------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ struct MoveNetDevice {
   std::string device, name, network;
 };
 BOOST_DESCRIBE_STRUCT(MoveNetDevice, (), (device, name, network))
-// One file below /proc/sys, through a private procfs: `key` in dots ("net.ipv4.ip_forward").
+// One file below /proc/sys: `key` in dots ("net.ipv4.ip_forward"), as sysctl(8) reads it.
 struct WriteSysctl {
   std::string key, value;
 };
