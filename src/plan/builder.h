@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "plan/planner.h"
+#include "sys/paths.h"
 
 namespace cloche::plan {
 
@@ -122,7 +123,7 @@ void plan_hooks(Builder& b, Side side, const std::string& stage);
 
 // Small words.
 [[nodiscard]] std::string absolute_in_container(std::string_view destination);   // "/proc/" -> "/proc"
-[[nodiscard]] bool is_below(std::string_view path, std::string_view directory);  // or equal
+using sys::is_below;
 [[nodiscard]] std::string join(const Strings& words, std::string_view separator);
 
 }  // namespace cloche::plan

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "plan/shell.h"
+#include "runtime/last_line.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
@@ -98,12 +99,7 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
 }
 
 // Out of the way of the numbers that criu is told.
-sys::Result<sys::Fd> far_away(int file) {
-  constexpr int kFar = 200;
-  const long raw = sys::raw_call(SYS_fcntl, file, F_DUPFD_CLOEXEC, kFar);
-  if (raw < 0) return sys::fail(static_cast<int>(-raw), "fcntl(F_DUPFD_CLOEXEC)");
-  return sys::Fd(static_cast<int>(raw));
-}
+sys::Result<sys::Fd> far_away(int file) { return sys::duplicate_from(file, 200); }
 
 sys::Result<sys::Fd> open_inherited(const CriuCommand& command, const std::string& source) {
   if (source.size() == 1) return far_away(source[0] - '0');
@@ -155,12 +151,6 @@ sys::Result<sys::Fd> make_log(const std::string& path) {
   }
 }
 
-std::string last_line(std::string_view text) {
-  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-  if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
-  return std::string(text);
-}
-
 sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const sys::Fd& log) {
   sys::raw_call(SYS_lseek, log.get(), 0, SEEK_SET);
   const std::string text = sys::read_all(log, "criu's log", kLargestLog).value_or("");
@@ -168,8 +158,7 @@ sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, cons
   if (reason.empty()) reason = last_line(text);
   if (reason.empty() && ending.signal != 0) reason = fmt::format("it was ended by signal {}", ending.signal);
   if (reason.empty()) reason = fmt::format("it ended with status {} and no word", ending.status);
-  // The words of a container's process may be in it.
-  std::ranges::replace_if(reason, [](unsigned char c) { return c < ' ' || c >= 0x7f; }, '?');
+  reason = last_line(reason);  // the words of a container's process may be in it
   return sys::fail_because(fmt::format("criu {} refused: {}{}", command.args.front(), reason,
                                        text.empty() ? "" : fmt::format(" (its log is {})", command.log)));
 }
