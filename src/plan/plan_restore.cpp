@@ -85,6 +85,8 @@ class RestorePlanner {
     step_.work = wanted_.work;
     step_.place = wanted_.place;
     step_.root = std::get<BundleRoot>(wanted_.container.root).path;
+    step_.readonly_root = b_.spec.root && b_.spec.root->readonly;
+    step_.no_new_privileges = b_.spec.process && b_.spec.process->noNewPrivileges;
     // Of version 1 criu would want every hierarchy there.
     if (b_.facts.cgroup.v1.empty()) step_.cgroups = b_.facts.cgroup.mount;
     step_.args = {"--cgroup-root", b_.cgroup.substr(b_.facts.cgroup.mount.size())};

@@ -197,7 +197,9 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   if (!a.cgroups.empty())
     show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
                         shell_word(a.place + "/cgroups/unified"));
-  line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show + " && exec \"$@\"")));
+  if (a.readonly_root) show += " && mount -o remount,bind,ro \"$0\"";
+  show += a.no_new_privileges ? " && exec setpriv --no-new-privs \"$@\"" : " && exec \"$@\"";
+  line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show)));
   line(fmt::format("  {} {} {}{} >{} 2>&1", shell_word(a.root), shell_word(a.program), shell_words(args),
                    streams, shell_word(a.work + "/restore.log")));
   line(fmt::format("rm -r -- {0} && rmdir -- {1}", shell_word(a.place),

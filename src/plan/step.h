@@ -472,15 +472,18 @@ BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
 // line, of which `args` is what the other fields do not say. With `pauses` the step ends when criu has made the
 // namespaces and the first process, and criu waits there for FinishRestore: what hooks ask for.
+// Versions of criu that are in use bring two restrictions back from no image: a read-only `root` (before 4.2) is one
+// already when criu mounts it, and no_new_privs (before 3.19) is inherited from criu.
 struct RestoreProcesses {
   std::string program, images, work, place, root, cgroups;
   Strings args;
   std::vector<MountPoint> points;
   std::vector<InheritedFd> inherited;
-  bool pauses = false;
+  bool pauses = false, readonly_root = false, no_new_privileges = false;
 };
 BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
-                      (program, images, work, place, root, cgroups, args, points, inherited, pauses))
+                      (program, images, work, place, root, cgroups, args, points, inherited, pauses,
+                       readonly_root, no_new_privileges))
 // The criu that waits goes on, to its end.
 struct FinishRestore {};
 BOOST_DESCRIBE_STRUCT(FinishRestore, (), ())

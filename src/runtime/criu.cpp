@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -95,7 +96,8 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   CLOCHE_TRY(sys::attach_mount(tree, AT_FDCWD, command.root));
   CLOCHE_TRY_ASSIGN(root, sys::open_at(AT_FDCWD, command.root, O_PATH | O_DIRECTORY));
   for (const plan::MountPoint& point : command.points) CLOCHE_TRY(make_point(root, point));
-  return {};
+  if (!command.readonly_root) return {};
+  return sys::set_mount_attributes(AT_FDCWD, command.root, {.set = MOUNT_ATTR_RDONLY}, false);
 }
 
 // Out of the way of the numbers that criu is told.
@@ -130,6 +132,9 @@ sys::Result<> take_descriptors(const CriuCommand& command) {
   (void)sys::unblock_signals();
   if (auto shown = show_mounts(command, place); !shown) give_up(shown.error());
   if (auto taken = take_descriptors(command); !taken) give_up(taken.error());
+  if (command.no_new_privileges)
+    if (auto set = sys::process_control(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, "PR_SET_NO_NEW_PRIVS, 1"); !set)
+      give_up(set.error());
   for (const int fd : command.keep) sys::raw_call(SYS_fcntl, fd, F_SETFD, 0);
   const auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
   if (null) (void)sys::duplicate_to(*null, 0);

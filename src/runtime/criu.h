@@ -61,6 +61,8 @@ struct CriuCommand {
   sys::Fd terminal;
   // restore: it waits when the namespaces are there. `args` has its --action-script, script()/pause.
   bool pauses = false;
+  // As of plan::RestoreProcesses.
+  bool readonly_root = false, no_new_privileges = false;
 };
 
 // "criu dump -t 7 ...": as a shell would take it.

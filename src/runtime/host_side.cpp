@@ -257,7 +257,9 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
                                                  .inherited = step.inherited,
                                                  .cgroups = step.cgroups,
                                                  .terminal = std::move(slave),
-                                                 .pauses = step.pauses},
+                                                 .pauses = step.pauses,
+                                                 .readonly_root = step.readonly_root,
+                                                 .no_new_privileges = step.no_new_privileges},
                                                 place));
   if (step.pauses) {
     CLOCHE_TRY_ASSIGN(pid, running.await_namespaces());

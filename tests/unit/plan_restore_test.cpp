@@ -178,6 +178,24 @@ TEST(PlanRestore, HooksRunBetweenTheNamespacesAndTheProcesses) {
   EXPECT_EQ(script.find("--action-script"), std::string::npos) << "no hook runs in a script";
 }
 
+// Not all versions of criu bring these back.
+TEST(PlanRestore, AReadOnlyRootAndNoNewPrivilegesStay) {
+  RestoreRequest request = wanted();
+  request.container.spec.root = {.path = "rootfs", .readonly = true};
+  auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(find<RestoreProcesses>(*plan, "restore")->readonly_root);
+  EXPECT_TRUE(find<RestoreProcesses>(*plan, "restore")->no_new_privileges);
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
+                   {"as their read-only root", "no way to gain privileges"}));
+  EXPECT_TRUE(says(to_script(*plan, root_host()), {"remount,bind,ro", "setpriv --no-new-privs"}));
+  request.container.spec.root->readonly = false;
+  request.container.spec.process->noNewPrivileges = false;
+  plan = make_restore_plan(request, root_host());
+  EXPECT_FALSE(find<RestoreProcesses>(*plan, "restore")->readonly_root);
+  EXPECT_FALSE(find<RestoreProcesses>(*plan, "restore")->no_new_privileges);
+}
+
 TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   RestoreRequest request = wanted();
   EXPECT_TRUE(says(refused(request, user_host()), {"root only"}));
