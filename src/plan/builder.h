@@ -74,6 +74,7 @@ class Builder {
 // plan_namespaces.cpp
 Planned check_namespaces(Builder& b);
 Planned plan_clone(Builder& b);            // clone, id maps
+void plan_streams(Builder& b);             // whose they are, for a new user namespace
 Planned plan_entering(Builder& b);         // joins, root of the user namespace, cgroup and time namespaces
 Planned check_net_devices(const Builder& b);
 void plan_net_devices(Builder& b);

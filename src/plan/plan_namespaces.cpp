@@ -239,9 +239,13 @@ Planned plan_clone(Builder& b) {
            Builder::standard("an unprivileged gid map is refused before it is done"));
   b.host("uid-map", WriteIdMap{"uid", *uid_writer, b.os.uidMappings}, b.why("linux.uidMappings"));
   b.host("gid-map", WriteIdMap{"gid", *gid_writer, b.os.gidMappings}, b.why("linux.gidMappings"));
+  plan_streams(b);
+  return {};
+}
+
+void plan_streams(Builder& b) {
   if (const auto uid = host_uid(b); b.facts.privileged && uid && !b.spec.process->terminal)
     b.host("streams", GiveStreams{*uid}, Builder::standard("the command may open its own /dev/stdout again"));
-  return {};
 }
 
 Planned plan_entering(Builder& b) {

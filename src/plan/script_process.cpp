@@ -181,6 +181,10 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   std::string streams;
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
   line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));
+  if (!a.cgroups.empty())
+    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
+                        shell_word(a.place + "/cgroups/unified"));
+  if (!a.shown.empty()) show += " && " + shown_apart(a);
   for (const InheritedFd& fd : a.inherited) {
     // The script's own terminal is the container's.
     const bool terminal = fd.source == "terminal";
@@ -190,13 +194,10 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
       streams += terminal ? fmt::format(" {}<>\"$(tty)\"", fd.number)
                           : fmt::format(" {}<{}", fd.number, shell_word(fd.source));
     if (!terminal) continue;
-    const std::string console = shell_word(a.place + "/console");
-    line(fmt::format("touch -- {}", console));
+    const std::string console = shell_word((a.user_namespace ? a.shown : a.place) + "/console");
+    if (!a.user_namespace) line(fmt::format("touch -- {}", console));
     show += fmt::format(" && mount --bind -- \"$(tty)\" {}", console);
   }
-  if (!a.cgroups.empty())
-    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
-                        shell_word(a.place + "/cgroups/unified"));
   if (a.readonly_root) show += " && mount -o remount,bind,ro \"$0\"";
   show += a.no_new_privileges ? " && exec setpriv --no-new-privs \"$@\"" : " && exec \"$@\"";
   line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show)));

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "plan/shell.h"
+#include "runtime/criu_images.h"
 #include "runtime/last_line.h"
 #include "sys/call.h"
 #include "sys/files.h"
@@ -52,9 +53,17 @@ sys::Result<> show_cgroups(const std::string& cgroups, const CriuPlace& place) {
 
 // The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is
 // not in the new mount namespace.
-sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
+sys::Result<> show_terminal(const sys::Fd& tree, const std::string& console) {
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
-  return sys::attach_mount(tree, AT_FDCWD, place.console());
+  return sys::attach_mount(tree, AT_FDCWD, console);
+}
+
+sys::Result<> show_apart(const CriuCommand& command) {
+  CLOCHE_TRY(cover(command.shown));
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, command.shown + "/console", "", 0600));
+  for (const auto& [name, tree] : command.trees) CLOCHE_TRY(show_tree(tree, command.shown + "/" + name));
+  if (command.images.empty()) return {};
+  return show_images(command.images, command.shown + "/images");
 }
 
 // What criu calls as its action script (criu(8)), at every stage: it waits at the one at which hooks run. We hold the
@@ -88,7 +97,10 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
   CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
   if (!command.cgroups.empty()) CLOCHE_TRY(show_cgroups(command.cgroups, place));
-  if (terminal.valid()) CLOCHE_TRY(show_terminal(terminal, place));
+  if (!command.shown.empty()) CLOCHE_TRY(show_apart(command));
+  if (terminal.valid())
+    CLOCHE_TRY(
+        show_terminal(terminal, command.images.empty() ? place.console() : command.shown + "/console"));
   if (command.pauses) CLOCHE_TRY(show_script(place));
   if (command.root.empty()) return {};
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
@@ -303,6 +315,7 @@ sys::Result<RunningCriu> RunningCriu::start(CriuCommand command, const CriuPlace
   // Who reads from the other end sees when criu has closed it.
   for (const int fd : command.keep) sys::raw_call(SYS_close, fd);
   command.terminal.reset();
+  command.trees.clear();
   return RunningCriu(std::move(command), std::move(log), std::move(pause),
                      std::get<sys::Parent>(std::move(cloned)));
 }
