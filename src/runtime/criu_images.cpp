@@ -109,6 +109,9 @@ sys::Result<> show_files(const sys::Fd& from, const std::string& at, int parents
       CLOCHE_TRY_ASSIGN(before, sys::open_at(from.get(), name, O_RDONLY | O_DIRECTORY));
       CLOCHE_TRY(show_files(before, at + "/" + name, parents - 1));
     } else if (S_ISREG(st.st_mode)) {
+      if (st.st_uid == 0 && (st.st_mode & S_IROTH) == 0)
+        return sys::fail_because(fmt::format(
+            "root of the container's user namespace may not read {}: chmod o+r", sys::in_quotes(name)));
       CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(from.get(), name, false));
       CLOCHE_TRY(show_tree(tree, at + "/" + name));
     }

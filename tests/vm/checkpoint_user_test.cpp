@@ -63,6 +63,9 @@ TEST_F(VmCheckpoint, AUserNamespaceComesBackWithItsMapsAndRestrictions) {
   box.config.linux_->gidMappings.front().hostID = kRoot + 1;
   expect_refusal(restore(box, "other"), "dumped with another map (0 100000 65536)");
   box.config.linux_->gidMappings.front().hostID = kRoot;
+  fs::permissions(images() + "/core-1.img", fs::perms(0600));
+  expect_refusal(restore(box, "other"), "may not read \"core-1.img\"");
+  fs::permissions(images() + "/core-1.img", fs::perms(0644));
   const Outcome restored = restore_elsewhere(box);
   ASSERT_TRUE(restored.ok()) << restored.describe();
   EXPECT_TRUE(counts_beyond(box, number));
@@ -76,7 +79,7 @@ TEST_F(VmCheckpoint, AUserNamespaceComesBackWithItsMapsAndRestrictions) {
   EXPECT_EQ(status("other"), "paused");
   ASSERT_TRUE(runtime({"resume", "other"}).ok());
   end("other");
-  EXPECT_TRUE(fs::is_empty(state_root()));
+  EXPECT_FALSE(fs::exists(state_root() + "/other"));
   EXPECT_FALSE(fs::exists("/sys/fs/cgroup/vm-checkpoint-2"));
 }
 
