@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/run.h"
@@ -92,17 +91,15 @@ sys::Result<RunDirectory> RunDirectory::make(const std::string& runtime_dir, con
   for (int tries = 0;; ++tries) {
     auto made = make_unnamed(runtime_dir, plan);
     if (made) {
-      const std::string unnamed = made->path_;
-      const long renamed =
-          sys::raw_call(SYS_renameat2, AT_FDCWD, unnamed.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
-      if (renamed == -EEXIST)
-        return sys::fail_because(fmt::format(
-            "a container named {} is running: choose another --name, or end that one", plan.container));
-      if (renamed >= 0) {
+      const auto renamed = sys::rename_new_at(AT_FDCWD, made->path_, path);
+      if (renamed) {
         made->path_ = path;
         return made;
       }
-      if (renamed != -ENOENT) return unusable(runtime_dir, sys::errno_text(static_cast<int>(-renamed)));
+      if (renamed.error().code == EEXIST)
+        return sys::fail_because(fmt::format(
+            "a container named {} is running: choose another --name, or end that one", plan.container));
+      if (renamed.error().code != ENOENT) return unusable(runtime_dir, sys::errno_text(renamed.error().code));
     } else if (made.error().code != ENOENT) {
       return unusable(runtime_dir, made.error().message());
     }

@@ -103,11 +103,6 @@ std::string absolute_in_container(std::string_view destination) {
   return path;
 }
 
-bool is_below(std::string_view path, std::string_view directory) {
-  if (directory == "/") return path.starts_with('/');
-  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 std::string join(const Strings& words, std::string_view separator) {
   return fmt::format("{}", fmt::join(words, separator));
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "plan/planner.h"
+#include "sys/paths.h"
 
 namespace cloche::plan {
 
@@ -73,6 +74,7 @@ class Builder {
 // plan_namespaces.cpp
 Planned check_namespaces(Builder& b);
 Planned plan_clone(Builder& b);            // clone, id maps
+void plan_streams(Builder& b);             // whose they are, for a new user namespace
 Planned plan_entering(Builder& b);         // joins, root of the user namespace, cgroup and time namespaces
 Planned check_net_devices(const Builder& b);
 void plan_net_devices(Builder& b);
@@ -122,7 +124,7 @@ void plan_hooks(Builder& b, Side side, const std::string& stage);
 
 // Small words.
 [[nodiscard]] std::string absolute_in_container(std::string_view destination);   // "/proc/" -> "/proc"
-[[nodiscard]] bool is_below(std::string_view path, std::string_view directory);  // or equal
+using sys::is_below;
 [[nodiscard]] std::string join(const Strings& words, std::string_view separator);
 
 }  // namespace cloche::plan

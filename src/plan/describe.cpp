@@ -163,9 +163,12 @@ std::string say(const SetDomainname& a) {
 }
 std::string say(const LoopbackUp&) { return "bring the loopback device lo up"; }
 std::string say(const RestoreProcesses& a) {
-  return fmt::format("have criu bring the processes back from the checkpoint in {}, with {} as their root{}",
-                     shown(a.images), shown(a.root),
-                     a.pauses ? ", and wait when the namespaces are there" : "");
+  return fmt::format(
+      "have criu bring the processes back from the checkpoint in {}, with {} as their {}root{}{}{}",
+      shown(a.images), shown(a.root), a.readonly_root ? "read-only " : "",
+      a.user_namespace ? ", in a user namespace" : "",
+      a.no_new_privileges ? ", with no way to gain privileges" : "",
+      a.pauses ? ", and wait when the namespaces are there" : "");
 }
 std::string say(const FinishRestore&) { return "have criu go on, and end"; }
 

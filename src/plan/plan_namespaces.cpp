@@ -6,6 +6,7 @@
 #include <array>
 
 #include "plan/builder.h"
+#include "spec/sysctl.h"
 
 namespace cloche::plan {
 namespace {
@@ -238,9 +239,13 @@ Planned plan_clone(Builder& b) {
            Builder::standard("an unprivileged gid map is refused before it is done"));
   b.host("uid-map", WriteIdMap{"uid", *uid_writer, b.os.uidMappings}, b.why("linux.uidMappings"));
   b.host("gid-map", WriteIdMap{"gid", *gid_writer, b.os.gidMappings}, b.why("linux.gidMappings"));
+  plan_streams(b);
+  return {};
+}
+
+void plan_streams(Builder& b) {
   if (const auto uid = host_uid(b); b.facts.privileged && uid && !b.spec.process->terminal)
     b.host("streams", GiveStreams{*uid}, Builder::standard("the command may open its own /dev/stdout again"));
-  return {};
 }
 
 Planned plan_entering(Builder& b) {
@@ -264,41 +269,25 @@ Planned plan_entering(Builder& b) {
 }
 
 Planned check_sysctls(const Builder& b) {
-  // Those of sysctl(8) that belong to the ipc namespace, ipc_namespaces(7); net.* belong to the network
-  // namespace.
-  constexpr std::array kIpc = {"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-                               "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
   for (const auto& [raw, value] : b.os.sysctl) {
-    std::string key = raw;
-    std::ranges::replace(key, '/', '.');
     const auto field = "linux.sysctl." + raw;
-    const auto needs = [&](const char* type) -> Planned {
-      if (b.name_space(type).listed) return {};
-      return refuse(field,
-                    fmt::format("\"{}\" would change the host: it needs a {} namespace of the container's "
-                                "own",
-                                key, type));
-    };
-    if (key.find("..") != std::string::npos || key.starts_with('.') || key.empty())
-      return refuse(field, fmt::format("\"{}\" is no sysctl's name", raw));
-    if (key.starts_with("net.")) {
-      CLOCHE_PLAN(needs("network"));
-    } else if (key.starts_with("fs.mqueue.") || std::ranges::find(kIpc, key) != kIpc.end()) {
-      CLOCHE_PLAN(needs("ipc"));
-    } else if (key == "kernel.domainname" || key == "kernel.hostname") {
-      CLOCHE_PLAN(needs("uts"));
-      const bool host_name = key == "kernel.hostname";
-      if (!(host_name ? b.spec.hostname : b.spec.domainname).empty())
-        return refuse(field, fmt::format("\"{}\" is set by the config's {} already", key,
-                                         host_name ? "hostname" : "domainname"));
-    } else if (key.starts_with("user.")) {
-      CLOCHE_PLAN(needs("user"));
-    } else {
-      return refuse(field,
-                    fmt::format("\"{}\" is not the container's own but the whole machine's: set it on the "
-                                "host",
-                                key));
-    }
+    const auto file = spec::sysctl_file(raw);
+    if (!file) return refuse(field, fmt::format("\"{}\" is no sysctl's name", raw));
+    const std::string key = spec::sysctl_name(*file);
+    const auto owner = spec::sysctl_owner(*file);
+    if (owner.empty())
+      return refuse(field, fmt::format("\"{}\" is not the container's own but the whole machine's: set it on "
+                                       "the host",
+                                       key));
+    if (!b.name_space(owner).listed)
+      return refuse(field, fmt::format("\"{}\" would change the host: it needs a {} namespace of the "
+                                       "container's own",
+                                       key, owner));
+    const bool is_host_name = *file == "kernel/hostname";
+    if ((is_host_name && !b.spec.hostname.empty()) ||
+        (*file == "kernel/domainname" && !b.spec.domainname.empty()))
+      return refuse(field, fmt::format("\"{}\" is set by the config's {} already", key,
+                                       is_host_name ? "hostname" : "domainname"));
     if (value.find('\0') != std::string::npos) return refuse(field, "the value holds a zero byte");
   }
   return {};
@@ -369,10 +358,7 @@ void plan_uts_network_sysctl(Builder& b) {
     b.container("loopback-up", LoopbackUp{},
                 Builder::standard("a new network namespace has its loopback down"));
   for (const auto& [raw, value] : b.os.sysctl) {
-    // sysctl(8) lets '/' and '.' change roles, so that an interface's name may hold a dot.
-    std::string key = raw;
-    if (raw.find('/') < raw.find('.'))
-      for (char& c : key) c = c == '/' ? '.' : c == '.' ? '/' : c;
+    const std::string key = spec::sysctl_name(*spec::sysctl_file(raw));
     b.container("sysctl:" + key, WriteSysctl{key, value}, b.why("linux.sysctl." + raw));
   }
 }

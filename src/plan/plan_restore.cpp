@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "plan/builder.h"
 #include "plan/shell.h"
@@ -26,6 +27,23 @@ bool on_another_mount(const std::vector<Step>& attach, std::string_view path) {
   });
 }
 
+// As /proc/PID/uid_map has it.
+std::string map_text(const std::vector<spec::IDMapping>& map) {
+  Strings lines;
+  for (const spec::IDMapping& line : map)
+    lines.push_back(fmt::format("{} {} {}", line.containerID, line.hostID, line.size));
+  return join(lines, ", ");
+}
+
+bool same_ids(std::vector<spec::IDMapping> a, std::vector<spec::IDMapping> b) {
+  const auto key = [](const spec::IDMapping& line) {
+    return std::tuple(line.containerID, line.hostID, line.size);
+  };
+  std::ranges::sort(a, {}, key);
+  std::ranges::sort(b, {}, key);
+  return std::ranges::equal(a, b, {}, key, key);
+}
+
 class RestorePlanner {
  public:
   RestorePlanner(Builder& b, const RestoreRequest& wanted) : b_(b), wanted_(wanted) {}
@@ -43,8 +61,6 @@ class RestorePlanner {
     CLOCHE_PLAN(plan_root(b_, mounts_));
     CLOCHE_PLAN(plan_mounts(b_, mounts_));
     CLOCHE_PLAN(plan_devices(b_, mounts_));
-    if (!mounts_.idmap.empty())
-      return refuse("mounts", "criu does not restore id-mapped mounts (" + mounts_.idmap.front().id + ")");
     CLOCHE_PLAN(plan_cgroup(b_));
     if (b_.cgroup.empty())
       return refuse("linux.cgroupsPath", "a container is only restored into a cgroup of its own");
@@ -52,6 +68,7 @@ class RestorePlanner {
     CLOCHE_PLAN(streams());
     CLOCHE_PLAN(namespaces());
     mounts();
+    if (b_.user_namespace()) plan_streams(b_);
     const auto why = Builder::standard("the processes are those of the checkpoint");
     const bool pauses = step_.pauses;
     b_.host("restore", std::move(step_), why);
@@ -66,9 +83,27 @@ class RestorePlanner {
  private:
   Planned check() const {
     if (!b_.facts.privileged) return refuse("", "criu restores containers for root only");
-    if (b_.user_namespace())
-      return refuse("linux.namespaces", "criu cannot open its files from inside a user namespace");
     if (b_.os.intelRdt) return refuse("linux.intelRdt", "it cannot be restored");
+    return check_maps();
+  }
+
+  // criu takes them from the images. What is shown of the config has to be what holds.
+  [[nodiscard]] Planned check_maps() const {
+    const NamespaceWish wish = b_.name_space("user");
+    if (wish.joined())
+      return refuse("linux.namespaces", "criu restores into no user namespace that is there already");
+    if (wish.is_new() != wanted_.maps.has_value())
+      return refuse("linux.namespaces",
+                    wish.is_new() ? "the container had no user namespace when it was dumped, and gets none"
+                                  : "the container had a user namespace when it was dumped: add {\"type\": "
+                                    "\"user\"} with its maps");
+    if (!wanted_.maps) return {};
+    for (const auto& [field, dumped, own] :
+         {std::tuple("linux.uidMappings", &wanted_.maps->uids, &b_.os.uidMappings),
+          {"linux.gidMappings", &wanted_.maps->gids, &b_.os.gidMappings}})
+      if (!same_ids(*dumped, *own))
+        return refuse(field, fmt::format("the container's processes were dumped with another map ({})",
+                                         map_text(*dumped)));
     return {};
   }
 
@@ -92,6 +127,12 @@ class RestorePlanner {
     step_.work = wanted_.work;
     step_.place = wanted_.place;
     step_.root = std::get<BundleRoot>(wanted_.container.root).path;
+    step_.user_namespace = b_.user_namespace();
+    if (step_.user_namespace) step_.shown = b_.facts.cgroup.mount;
+    step_.readonly_root = b_.spec.root && b_.spec.root->readonly;
+    // By way of it criu enters the root; else it would make a directory of its own there.
+    if (step_.readonly_root) point("/tmp", "");
+    step_.no_new_privileges = b_.spec.process && b_.spec.process->noNewPrivileges;
     // Of version 1 criu would want every hierarchy there.
     if (b_.facts.cgroup.v1.empty()) step_.cgroups = b_.facts.cgroup.mount;
     step_.args = {"--cgroup-root", b_.cgroup.substr(b_.facts.cgroup.mount.size())};
@@ -120,7 +161,7 @@ class RestorePlanner {
     if (!terminal) return {};
     if (std::ranges::find(step_.inherited, "terminal", &InheritedFd::source) == step_.inherited.end())
       return refuse("process.terminal", "the container had no terminal when it was dumped");
-    add_external(step_.args, "/dev/console", step_.place + "/console");
+    add_external(step_.args, "/dev/console", (step_.user_namespace ? step_.shown : step_.place) + "/console");
     return {};
   }
 
@@ -151,21 +192,47 @@ class RestorePlanner {
       const auto* bind = std::get_if<BindMount>(&step.action);
       if (bind == nullptr) continue;
       point(bind->target, bind->source);
-      add_external(step_.args, bind->target, bind->source);
-      if (bind->recursive) below(*bind);
+      const IdmapTree* idmap = idmap_of(*bind);
+      add_source(bind->target, bind->source, idmap, step.why);
+      if (bind->recursive) below(*bind, idmap != nullptr && idmap->recursive ? idmap : nullptr, step.why);
     }
     // Directories are covered by a tmpfs, which is in the images; their names are asked for in vain.
     for (const std::string& masked : b_.os.maskedPaths)
       add_external(step_.args, absolute_in_container(masked), "/dev/null");
   }
 
+  [[nodiscard]] const IdmapTree* idmap_of(const BindMount& bind) const {
+    for (const Step& step : mounts_.idmap)
+      if (const auto* idmap = std::get_if<IdmapTree>(&step.action);
+          !bind.slot.empty() && idmap->slot == bind.slot)
+        return idmap;
+    return nullptr;
+  }
+
+  // Without what is mounted below: a user namespace may not take a mount without those, once it has them.
+  void add_source(const std::string& target, const std::string& source, const IdmapTree* idmap,
+                  const Why& why) {
+    if (!b_.user_namespace() && idmap == nullptr) return add_external(step_.args, target, source);
+    step_.shown = b_.facts.cgroup.mount;
+    ShownTree tree{.slot = fmt::format("shown:{}", step_.trees.size()),
+                   .name = fmt::format("{}", step_.trees.size())};
+    b_.host("open-tree:" + target, OpenTree{source, tree.slot, false}, why);
+    if (idmap != nullptr) {
+      IdmapTree mapped{.slot = tree.slot, .recursive = false, .uids = idmap->uids, .gids = idmap->gids};
+      // The namespace that these would be of is criu's to make.
+      if (mapped.uids.empty()) mapped.uids = b_.os.uidMappings, mapped.gids = b_.os.gidMappings;
+      b_.host("idmap:" + target, std::move(mapped), why);
+    }
+    add_external(step_.args, target, step_.shown + "/" + tree.name);
+    step_.trees.push_back(std::move(tree));
+  }
+
   // What is mounted below the source of a recursive bind is a mount of its own.
-  void below(const BindMount& bind) {
+  void below(const BindMount& bind, const IdmapTree* idmap, const Why& why) {
     for (const HostMount& mount : b_.facts.mounts)
       if (mount.target != bind.source && is_below(mount.target, bind.source))
-        add_external(step_.args,
-                     bind.target + mount.target.substr(bind.source == "/" ? 0 : bind.source.size()),
-                     mount.target);
+        add_source(bind.target + mount.target.substr(bind.source == "/" ? 0 : bind.source.size()),
+                   mount.target, idmap, why);
   }
 
   Builder& b_;
@@ -177,11 +244,11 @@ class RestorePlanner {
 }  // namespace
 
 Strings criu_restore_arguments(const RestoreProcesses& step) {
-  Strings args{"restore",   "--restore-detached", "--restore-sibling", "--images-dir",
-               step.images, "--work-dir",         step.work,           "--log-file",
+  const std::string images = step.user_namespace ? step.shown + "/images" : step.images;
+  Strings args{"restore", "--restore-detached", "--restore-sibling", "--images-dir", images,   "--work-dir",
+               step.work, "--log-file",
                "-",  // standard output
-               "-v4",       "--pidfile",          step.place + "/pid", "--root",
-               step.root};
+               "-v4",     "--pidfile",          step.place + "/pid", "--root",       step.root};
   if (!step.cgroups.empty()) args.insert(args.end(), {"--cgroup-yard", step.place + "/cgroups"});
   if (step.pauses) args.insert(args.end(), {"--action-script", step.place + "/script/pause"});
   for (const InheritedFd& fd : step.inherited)

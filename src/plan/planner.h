@@ -3,6 +3,7 @@
 
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -88,6 +89,10 @@ struct CriuFlags {
 // either can restore what the other has dumped.
 [[nodiscard]] std::string external_namespace_key(std::string_view type);
 
+struct IdMaps {
+  std::vector<spec::IDMapping> uids, gids;
+};
+
 // The processes of a checkpoint in a container made for them: the same cgroup with its limits, then criu.
 struct RestoreRequest {
   Request container;
@@ -98,6 +103,7 @@ struct RestoreRequest {
   // else empty.
   Strings streams;
   std::string lsm_profile, lsm_mount_context;
+  std::optional<IdMaps> maps;  // of the user namespace in the images; none: they have none
 };
 [[nodiscard]] std::expected<Plan, Refusal> make_restore_plan(const RestoreRequest& wanted,
                                                              const HostFacts& facts);

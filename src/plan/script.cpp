@@ -102,6 +102,7 @@ ScriptWriter::ScriptWriter(const Plan& plan, const HostFacts& facts) : plan_(pla
 ScriptWriter::Part ScriptWriter::part_of(size_t index) const {
   const Step& s = plan_.steps[index];
   const bool tree = std::holds_alternative<OpenTree>(s.action) || std::holds_alternative<IdmapTree>(s.action);
+  if (tree && clone_ == plan_.steps.size()) return Part::host;  // of a restore
   if (tree || std::holds_alternative<JoinNamespace>(s.action) || index == clone_) return Part::outer;
   if (s.side == Side::container) return Part::container;
   return index < clone_ ? Part::host : Part::mapper;

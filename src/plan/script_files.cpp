@@ -74,13 +74,31 @@ void ScriptWriter::make_directory(const std::string& word) {
 void ScriptWriter::mounted_on(const std::string& word) { made_ = {word}; }
 
 void ScriptWriter::emit(const OpenTree& a) {
-  if (!facts_.privileged) return line("# used by its path, further down");
+  if (clone_ == plan_.steps.size()) opened_[a.slot] = a.path;
+  if (!facts_.privileged || opened_.contains(a.slot)) return line("# used by its path, further down");
   const size_t number = slots_.size() + 1;
   slots_[a.slot] = number;
   const std::string source = shell_word(a.path), target = fmt::format("\"$work\"/trees/{}", number);
   line(fmt::format("if [ -d {} ]; then mkdir {}; else : >{}; fi", source, target, target));
   line(fmt::format("mount --{} -- {} {}", a.recursive ? "rbind" : "bind", source, target));
   line(fmt::format("mount --make-rslave -- {}", target));
+}
+
+// In criu's mount namespace: what RestoreProcesses::shown is to hold.
+std::string ScriptWriter::shown_apart(const RestoreProcesses& a) const {
+  const std::string shown = shell_word(a.shown);
+  std::string out = fmt::format("mount -t tmpfs -o mode=755 -- tmpfs {0} && : >{0}/console", shown);
+  for (const ShownTree& tree : a.trees)
+    out += fmt::format(
+        " && if [ -d {0} ]; then mkdir {1}/{2}; else : >{1}/{2}; fi && mount --bind -- {0} {1}/{2}",
+        shell_word(opened_.at(tree.slot)), shown, tree.name);
+  if (!a.user_namespace) return out;
+  return out +
+         fmt::format(
+             " && mkdir {0}/images && (cd {1} && find -L . -type d -o -name \"*.img\") | while read -r f; do "
+             "if [ -d {1}/\"$f\" ]; then mkdir -p {0}/images/\"$f\"; "
+             "else : >{0}/images/\"$f\" && mount --bind {1}/\"$f\" {0}/images/\"$f\"; fi; done",
+             shown, shell_word(a.images));
 }
 
 void ScriptWriter::emit(const IdmapTree&) {

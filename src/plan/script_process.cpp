@@ -8,6 +8,7 @@
 #include "plan/script_writer.h"
 #include "plan/shell.h"
 #include "plan/words.h"
+#include "spec/sysctl.h"
 
 namespace cloche::plan {
 namespace {
@@ -187,6 +188,10 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
   std::string streams;
   std::string show = "mount --rbind -- \"$0\" \"$0\" && mount --make-rprivate \"$0\"";
   line(fmt::format("mkdir -p -- {}", shell_word(a.place + "/cgroups/unified")));
+  if (!a.cgroups.empty())
+    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
+                        shell_word(a.place + "/cgroups/unified"));
+  if (!a.shown.empty()) show += " && " + shown_apart(a);
   for (const InheritedFd& fd : at_once.inherited) {
     // The script's own terminal is the container's.
     const bool terminal = fd.source == "terminal";
@@ -196,14 +201,13 @@ void ScriptWriter::emit(const RestoreProcesses& a) {
       streams += terminal ? fmt::format(" {}<>\"$(tty)\"", fd.number)
                           : fmt::format(" {}<{}", fd.number, shell_word(fd.source));
     if (!terminal) continue;
-    const std::string console = shell_word(a.place + "/console");
-    line(fmt::format("touch -- {}", console));
+    const std::string console = shell_word((a.user_namespace ? a.shown : a.place) + "/console");
+    if (!a.user_namespace) line(fmt::format("touch -- {}", console));
     show += fmt::format(" && mount --bind -- \"$(tty)\" {}", console);
   }
-  if (!a.cgroups.empty())
-    show += fmt::format(" && mount --bind -- {} {}", shell_word(a.cgroups),
-                        shell_word(a.place + "/cgroups/unified"));
-  line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show + " && exec \"$@\"")));
+  if (a.readonly_root) show += " && mount -o remount,bind,ro \"$0\"";
+  show += a.no_new_privileges ? " && exec setpriv --no-new-privs \"$@\"" : " && exec \"$@\"";
+  line(fmt::format("unshare --mount --propagation slave sh -c {} \\", shell_word(show)));
   line(fmt::format("  {} {} {}{} >{} 2>&1", shell_word(a.root), shell_word(a.program), shell_words(args),
                    streams, shell_word(a.work + "/restore.log")));
   line(fmt::format("rm -r -- {0} && rmdir -- {1}", shell_word(a.place),
@@ -219,9 +223,8 @@ void ScriptWriter::emit(const MoveNetDevice& a) {
 void ScriptWriter::emit(const LoopbackUp&) { line("ip link set lo up"); }
 
 void ScriptWriter::emit(const WriteSysctl& a) {
-  std::string path = a.key;
-  for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;  // sysctl(8)'s own rule
-  line(fmt::format("printf '%s\\n' {} >{}", shell_word(a.value), shell_word("/proc/sys/" + path)));
+  line(fmt::format("printf '%s\\n' {} >{}", shell_word(a.value),
+                   shell_word("/proc/sys/" + spec::sysctl_file(a.key).value_or(a.key))));
 }
 
 // ---- the process -----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ class ScriptWriter {
   [[nodiscard]] std::string header() const;
   [[nodiscard]] std::string host_part() const;
   [[nodiscard]] std::string start_command() const;
+  [[nodiscard]] std::string shown_apart(const RestoreProcesses& a) const;
   [[nodiscard]] std::string source_of(const std::string& slot, const std::string& path) const;
 
   void emit(const CreateCgroup&);
@@ -126,6 +127,7 @@ class ScriptWriter {
   std::vector<std::string> shells_;  // of the container's first process, each started by the one before
   std::vector<Mark> marks_;
   std::map<std::string, size_t> slots_;  // slot -> number of its directory below $work/trees
+  std::map<std::string, std::string> opened_;  // slot -> its path, of a restore
   std::string joins_;                    // nsenter(1) options
   std::set<std::string> made_;           // directories that are there already
   Strings setpriv_;                      // options of the last command

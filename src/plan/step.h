@@ -193,7 +193,7 @@ struct MoveNetDevice {
   std::string device, name, network;
 };
 BOOST_DESCRIBE_STRUCT(MoveNetDevice, (), (device, name, network))
-// One file below /proc/sys, through a private procfs: `key` in dots ("net.ipv4.ip_forward").
+// One file below /proc/sys: `key` in dots ("net.ipv4.ip_forward"), as sysctl(8) reads it.
 struct WriteSysctl {
   std::string key, value;
 };
@@ -474,6 +474,11 @@ struct MountPoint {
   std::string path, source;
 };
 BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
+// A mount tree (OpenTree) that criu sees under a name below RestoreProcesses::shown.
+struct ShownTree {
+  std::string slot, name;
+};
+BOOST_DESCRIBE_STRUCT(ShownTree, (), (slot, name))
 // `criu restore`, in place of the clone and all that a new process does: processes, namespaces and mounts come back as
 // the images of a checkpoint hold them. criu sees `root` as a mount in a mount namespace of its own, in which missing
 // mount points are made first. `place` is the container's directory for it: criu writes the first process's pid into `pid`
@@ -481,15 +486,22 @@ BOOST_DESCRIBE_STRUCT(MountPoint, (), (path, source))
 // system's options away, nsdelegate), and the container's terminal at `console`. criu_restore_arguments() is its command
 // line, of which `args` is what the other fields do not say. With `pauses` the step ends when criu has made the
 // namespaces and the first process, and criu waits there for FinishRestore: what hooks and a scope ask for.
+// Versions of criu that are in use bring two restrictions back from no image: a read-only `root` (before 4.2) is one
+// already when criu mounts it, and no_new_privs (before 3.19) is inherited from criu.
+// The root of a user namespace opens images and sources of bind mounts as what it is to the host: nobody. So for criu
+// alone there is a tmpfs on `shown` (empty: none), where everybody may go, with `trees`, the terminal's `console` and,
+// with `user_namespace`, the images as `images`: each file a mount.
 struct RestoreProcesses {
-  std::string program, images, work, place, root, cgroups;
+  std::string program, images, work, place, root, cgroups, shown;
+  std::vector<ShownTree> trees;
   Strings args;
   std::vector<MountPoint> points;
   std::vector<InheritedFd> inherited;
-  bool pauses = false;
+  bool pauses = false, user_namespace = false, readonly_root = false, no_new_privileges = false;
 };
 BOOST_DESCRIBE_STRUCT(RestoreProcesses, (),
-                      (program, images, work, place, root, cgroups, args, points, inherited, pauses))
+                      (program, images, work, place, root, cgroups, shown, trees, args, points, inherited,
+                       pauses, user_namespace, readonly_root, no_new_privileges))
 // The criu that waits goes on, to its end.
 struct FinishRestore {};
 BOOST_DESCRIBE_STRUCT(FinishRestore, (), ())

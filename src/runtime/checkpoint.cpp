@@ -5,11 +5,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "runtime/checkpoint_view.h"
 #include "runtime/container.h"
 #include "runtime/criu.h"
+#include "runtime/criu_images.h"
 #include "runtime/facts.h"
 #include "runtime/lifecycle.h"
 #include "runtime/standard_streams.h"
@@ -50,14 +52,30 @@ sys::Result<> check_modes(const plan::CriuFlags& flags) {
                                        sys::in_quotes(flags.manage_cgroups)));
 }
 
+// A file is opened again by its descriptor.
+sys::Result<> check_owner(size_t number, const plan::IdMaps& maps) {
+  struct stat st{};
+  const long flags = sys::raw_call(SYS_fcntl, number, F_GETFL);
+  if (flags < 0 || sys::raw_call(SYS_fstat, number, &st) < 0) return {};  // criu's to say
+  const long access = flags & O_ACCMODE;
+  const unsigned wanted = access == O_RDONLY ? 4 : access == O_WRONLY ? 2 : 6;
+  if (root_may_open(maps, st, wanted)) return {};
+  return sys::fail_because(fmt::format(
+      "descriptor {} of the container was a file, and the one of this command cannot be opened by "
+      "root of the container's user namespace: give it to the host's id that this is (chown)",
+      number));
+}
+
 // criu sets the position of what was a file, and a pipe has none.
-sys::Result<> check_streams(const std::vector<std::string>& streams, bool terminal) {
+sys::Result<> check_streams(const std::vector<std::string>& streams, bool terminal,
+                            const std::optional<plan::IdMaps>& maps) {
   for (size_t i = 0; i < streams.size(); ++i) {
     if (streams[i].starts_with("file[") && sys::raw_call(SYS_lseek, i, 0, SEEK_CUR) == -ESPIPE)
       return sys::fail_because(fmt::format(
           "descriptor {} of the container was a file, and this command's is a pipe, a socket or a "
           "terminal: criu gives back a file only",
           i));
+    if (streams[i].starts_with("file[") && maps) CLOCHE_TRY(check_owner(i, *maps));
     if (streams[i].starts_with("tty[") && !terminal &&
         !name_of_stream("self", static_cast<int>(i), {}).outside.starts_with("tty["))
       return sys::fail_because(
@@ -133,9 +151,9 @@ sys::Result<> Dump::check_config() const {
   if (options_.pre_dump || !config_.linux_) return {};
   // Better now than when the container is gone.
   for (const spec::Namespace& entry : config_.linux_->namespaces)
-    if (entry.type == "user")
+    if (entry.type == "user" && !entry.path.empty())
       return sys::fail_because(
-          "it has a user namespace, and criu cannot open its files from inside of one to restore it");
+          "it has joined a user namespace, and criu restores into none that is there already");
   return {};
 }
 
@@ -213,7 +231,10 @@ sys::Result<> Dump::add_mounts() {
   CLOCHE_TRY_ASSIGN(inside, mounts_of(fmt::format("{}", pid_)));
   CLOCHE_TRY_ASSIGN(host, mounts_of("self"));
   inside_ = std::move(inside);
-  for (const std::string& target : external_mounts(inside_, host))
+  const bool user =
+      config_.linux_ && std::ranges::find(config_.linux_->namespaces, "user", &spec::Namespace::type) !=
+                            config_.linux_->namespaces.end();
+  for (const std::string& target : external_mounts(inside_, host, user))
     add({"--external", fmt::format("mnt[{}]:{}", target, target)});
   return {};
 }
@@ -314,6 +335,8 @@ sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options,
   }
   request.program = std::move(program);
   request.images = std::move(images);
+  CLOCHE_TRY_ASSIGN(maps, id_maps_in(request.images));
+  request.maps = std::move(maps);
   const auto json = sys::read_file(AT_FDCWD, request.images + "/" + kStreams);
   if (!json && json.error().code != ENOENT) return std::unexpected(json.error());
   if (!json) return request;  // made by somebody who keeps them elsewhere
@@ -321,7 +344,7 @@ sys::Result<plan::RestoreRequest> restore_request(const RestoreOptions& options,
   if (!streams) return sys::wrap(std::move(streams).error(), request.images + "/" + kStreams);
   request.streams = *std::move(streams);
   const std::optional<spec::Process>& process = request.container.spec.process;
-  CLOCHE_TRY(check_streams(request.streams, process && process->terminal));
+  CLOCHE_TRY(check_streams(request.streams, process && process->terminal, request.maps));
   return request;
 }
 

@@ -34,7 +34,7 @@ bool is_terminal(uint64_t device) {
 }  // namespace
 
 std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
-                                         const std::vector<MountLine>& host) {
+                                         const std::vector<MountLine>& host, bool user_namespace) {
   std::vector<std::string> external;
   for (const MountLine& mount : inside) {
     if (mount.target == "/" || mount.type == "cgroup2") continue;
@@ -47,7 +47,7 @@ std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
     const bool whole = std::ranges::any_of(inside, [&](const MountLine& other) {
       return same(other) && other.root == "/" && other.target != "/";
     });
-    const bool anew = std::ranges::find(kMadeAnew, mount.type) != kMadeAnew.end();
+    const bool anew = !user_namespace && std::ranges::find(kMadeAnew, mount.type) != kMadeAnew.end();
     if (!whole || (!anew && std::ranges::any_of(host, same))) external.push_back(mount.target);
   }
   return external;

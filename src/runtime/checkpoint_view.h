@@ -11,9 +11,11 @@
 
 namespace cloche::runtime {
 
-// Places in the container where criu would look for a file system and finds a part of one that is the host's.
+// Places in the container where criu would look for a file system and finds a part of one that is the host's. In a user
+// namespace also a whole one that the kernel makes anew only for the owner of another namespace, and that is the host's.
 [[nodiscard]] std::vector<std::string> external_mounts(const std::vector<MountLine>& inside,
-                                                       const std::vector<MountLine>& host);
+                                                       const std::vector<MountLine>& host,
+                                                       bool user_namespace = false);
 
 // A standard stream: where /proc/PID/fd/N leads, its mount (mnt_id), and of stat(2) inode, device and, of a character
 // device, that device's number.

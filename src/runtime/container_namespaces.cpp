@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -10,11 +11,23 @@
 #include <cstring>
 
 #include "runtime/container_side.h"
+#include "spec/sysctl.h"
 #include "sys/call.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 #include "sys/process.h"
 
 namespace cloche::runtime {
+namespace {
+
+// Detached. EPERM in a user namespace where no procfs can be seen that nothing is mounted on (mount_namespaces(7)).
+sys::Result<sys::Fd> new_procfs() {
+  CLOCHE_TRY_ASSIGN(context, sys::FsContext::open("proc"));
+  CLOCHE_TRY(context.create());
+  return context.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+}  // namespace
 
 sys::Result<> ContainerSide::act(const plan::JoinNamespace& step) {
   const auto found = prepared_.namespaces.find(step.type);
@@ -64,10 +77,16 @@ sys::Result<> ContainerSide::act(const plan::LoopbackUp&) {
   return {};
 }
 
+// Where Cloche runs in a container itself, /proc/sys often cannot be written. A procfs of our own can: which variables
+// are the container's, the namespaces of the process decide that writes, not the mount.
 sys::Result<> ContainerSide::act(const plan::WriteSysctl& step) {
-  std::string path = step.key;
-  if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
-  return sys::write_file(host_proc_.get(), "sys/" + path, step.value);
+  const std::string file = "sys/" + spec::sysctl_file(step.key).value_or(step.key);
+  auto written = sys::write_file(host_proc_.get(), file, step.value);
+  if (written || written.error().code != EROFS) return written;
+  const auto proc = new_procfs();
+  if (!proc) return written;
+  note_fallback(record_, index_, "by a new procfs: /proc/sys is read-only");
+  return sys::write_file(proc->get(), file, step.value);
 }
 
 }  // namespace cloche::runtime

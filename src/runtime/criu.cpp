@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <algorithm>
 
 #include "plan/shell.h"
+#include "runtime/criu_images.h"
+#include "runtime/last_line.h"
 #include "sys/call.h"
 #include "sys/files.h"
 #include "sys/flags.h"
@@ -50,9 +53,17 @@ sys::Result<> show_cgroups(const std::string& cgroups, const CriuPlace& place) {
 
 // The path by which criu mounts it on the container's /dev/console. `tree` is of before: the terminal's own mount is
 // not in the new mount namespace.
-sys::Result<> show_terminal(const sys::Fd& tree, const CriuPlace& place) {
+sys::Result<> show_terminal(const sys::Fd& tree, const std::string& console) {
   CLOCHE_TRY(sys::set_mount_attributes(tree, {.propagation = MS_PRIVATE}, false));
-  return sys::attach_mount(tree, AT_FDCWD, place.console());
+  return sys::attach_mount(tree, AT_FDCWD, console);
+}
+
+sys::Result<> show_apart(const CriuCommand& command) {
+  CLOCHE_TRY(cover(command.shown));
+  CLOCHE_TRY(sys::create_file(AT_FDCWD, command.shown + "/console", "", 0600));
+  for (const auto& [name, tree] : command.trees) CLOCHE_TRY(show_tree(tree, command.shown + "/" + name));
+  if (command.images.empty()) return {};
+  return show_images(command.images, command.shown + "/images");
 }
 
 // What criu calls as its action script (criu(8)), at every stage: it waits at the one at which hooks run. We hold the
@@ -86,7 +97,10 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   CLOCHE_TRY(sys::unshare_namespaces(CLONE_NEWNS));
   CLOCHE_TRY(sys::set_mount_attributes(AT_FDCWD, "/", {.propagation = MS_SLAVE}, true));
   if (!command.cgroups.empty()) CLOCHE_TRY(show_cgroups(command.cgroups, place));
-  if (terminal.valid()) CLOCHE_TRY(show_terminal(terminal, place));
+  if (!command.shown.empty()) CLOCHE_TRY(show_apart(command));
+  if (terminal.valid())
+    CLOCHE_TRY(
+        show_terminal(terminal, command.images.empty() ? place.console() : command.shown + "/console"));
   if (command.pauses) CLOCHE_TRY(show_script(place));
   if (command.root.empty()) return {};
   CLOCHE_TRY_ASSIGN(tree, sys::clone_tree(AT_FDCWD, command.root, true));
@@ -94,16 +108,12 @@ sys::Result<> show_mounts(const CriuCommand& command, const CriuPlace& place) {
   CLOCHE_TRY(sys::attach_mount(tree, AT_FDCWD, command.root));
   CLOCHE_TRY_ASSIGN(root, sys::open_at(AT_FDCWD, command.root, O_PATH | O_DIRECTORY));
   for (const plan::MountPoint& point : command.points) CLOCHE_TRY(make_point(root, point));
-  return {};
+  if (!command.readonly_root) return {};
+  return sys::set_mount_attributes(AT_FDCWD, command.root, {.set = MOUNT_ATTR_RDONLY}, false);
 }
 
 // Out of the way of the numbers that criu is told.
-sys::Result<sys::Fd> far_away(int file) {
-  constexpr int kFar = 200;
-  const long raw = sys::raw_call(SYS_fcntl, file, F_DUPFD_CLOEXEC, kFar);
-  if (raw < 0) return sys::fail(static_cast<int>(-raw), "fcntl(F_DUPFD_CLOEXEC)");
-  return sys::Fd(static_cast<int>(raw));
-}
+sys::Result<sys::Fd> far_away(int file) { return sys::duplicate_from(file, 200); }
 
 sys::Result<sys::Fd> open_inherited(const CriuCommand& command, const std::string& source) {
   if (source.size() == 1) return far_away(source[0] - '0');
@@ -134,6 +144,9 @@ sys::Result<> take_descriptors(const CriuCommand& command) {
   (void)sys::unblock_signals();
   if (auto shown = show_mounts(command, place); !shown) give_up(shown.error());
   if (auto taken = take_descriptors(command); !taken) give_up(taken.error());
+  if (command.no_new_privileges)
+    if (auto set = sys::process_control(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, "PR_SET_NO_NEW_PRIVS, 1"); !set)
+      give_up(set.error());
   for (const int fd : command.keep) sys::raw_call(SYS_fcntl, fd, F_SETFD, 0);
   const auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
   if (null) (void)sys::duplicate_to(*null, 0);
@@ -155,12 +168,6 @@ sys::Result<sys::Fd> make_log(const std::string& path) {
   }
 }
 
-std::string last_line(std::string_view text) {
-  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-  if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
-  return std::string(text);
-}
-
 sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const sys::Fd& log) {
   sys::raw_call(SYS_lseek, log.get(), 0, SEEK_SET);
   const std::string text = sys::read_all(log, "criu's log", kLargestLog).value_or("");
@@ -168,8 +175,7 @@ sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, cons
   if (reason.empty()) reason = last_line(text);
   if (reason.empty() && ending.signal != 0) reason = fmt::format("it was ended by signal {}", ending.signal);
   if (reason.empty()) reason = fmt::format("it ended with status {} and no word", ending.status);
-  // The words of a container's process may be in it.
-  std::ranges::replace_if(reason, [](unsigned char c) { return c < ' ' || c >= 0x7f; }, '?');
+  reason = last_line(reason);  // the words of a container's process may be in it
   return sys::fail_because(fmt::format("criu {} refused: {}{}", command.args.front(), reason,
                                        text.empty() ? "" : fmt::format(" (its log is {})", command.log)));
 }
@@ -309,6 +315,7 @@ sys::Result<RunningCriu> RunningCriu::start(CriuCommand command, const CriuPlace
   // Who reads from the other end sees when criu has closed it.
   for (const int fd : command.keep) sys::raw_call(SYS_close, fd);
   command.terminal.reset();
+  command.trees.clear();
   return RunningCriu(std::move(command), std::move(log), std::move(pause),
                      std::get<sys::Parent>(std::move(cloned)));
 }

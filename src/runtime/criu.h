@@ -61,6 +61,13 @@ struct CriuCommand {
   sys::Fd terminal;
   // restore: it waits when the namespaces are there. `args` has its --action-script, script()/pause.
   bool pauses = false;
+  // In that mount namespace there is a tmpfs on this directory, with what the root of a user namespace could not reach
+  // by its path: the trees by these names, `images` as "images", the terminal as "console". Empty: none.
+  std::string shown;
+  std::vector<std::pair<std::string, sys::Fd>> trees;
+  std::string images;  // empty: not shown
+  // As of plan::RestoreProcesses.
+  bool readonly_root = false, no_new_privileges = false;
 };
 
 // "criu dump -t 7 ...": as a shell would take it.

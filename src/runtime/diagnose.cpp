@@ -92,6 +92,9 @@ Diagnosis about_sysctl(const plan::WriteSysctl& step, int code) {
   if (code == EACCES || code == EPERM)
     return {fmt::format("the kernel lets only root of the host write {}", step.key),
             "set it on the host, as root"};
+  if (code == EROFS)
+    return {"/proc/sys is read-only here, and the kernel gives this container no procfs that is not",
+            "remount /proc/sys writable; in another container: run that one with a writable /proc/sys"};
   return {};
 }
 

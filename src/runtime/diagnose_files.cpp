@@ -5,6 +5,7 @@
 
 #include "runtime/diagnose_parts.h"
 #include "sys/files.h"
+#include "sys/paths.h"
 
 namespace cloche::runtime {
 namespace {
@@ -49,10 +50,6 @@ std::string kernel_words(const sys::Error& error) {
   return {};
 }
 
-bool is_below(std::string_view path, std::string_view top) {
-  return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '/');
-}
-
 std::string target_of(const plan::Action& action) {
   if (const auto* mount = std::get_if<plan::MountFs>(&action)) return mount->target;
   if (const auto* bind = std::get_if<plan::BindMount>(&action)) return bind->target;
@@ -72,7 +69,7 @@ const plan::Step* mount_under(const plan::Plan& plan, size_t index, const std::s
       continue;
     const std::string top = target_of(action);
     // The later of two on the same place lies on top.
-    if (target != top && is_below(target, top) && top.size() >= longest) {
+    if (target != top && sys::is_below(target, top) && top.size() >= longest) {
       under = &plan.steps[i];
       longest = top.size();
     }
@@ -133,7 +130,7 @@ const IdmapSupport* idmap_support(std::string_view type) {
 const plan::HostMount* mount_of(const std::vector<plan::HostMount>& mounts, std::string_view path) {
   const plan::HostMount* holds = nullptr;
   for (const plan::HostMount& mount : mounts)
-    if ((mount.target == "/" || is_below(path, mount.target)) &&
+    if (sys::is_below(path, mount.target) &&
         (holds == nullptr || mount.target.size() >= holds->target.size()))
       holds = &mount;
   return holds;
@@ -153,12 +150,12 @@ Diagnosis about(const plan::IdmapTree& step, const std::string& source, int code
   if (blamed != nullptr && !refused(*blamed)) blamed = nullptr;
   if (step.recursive && blamed == nullptr)
     for (const plan::HostMount& mount : around.mounts)
-      if (is_below(mount.target, path) && refused(mount)) blamed = &mount;
+      if (sys::is_below(mount.target, path) && refused(mount)) blamed = &mount;
   if (blamed == nullptr) return {};
   const IdmapSupport* support = idmap_support(blamed->type);
   return {fmt::format("this kernel ({}.{}) makes no id-mapped mount of the file system {}, which {} is on",
                       facts.kernel.major, facts.kernel.minor, blamed->type,
-                      is_below(path, blamed->target) || blamed->target == "/" ? source : blamed->target),
+                      sys::is_below(path, blamed->target) ? source : blamed->target),
           fmt::format("{}name a directory on another file system (ext4, xfs, btrfs), or give its files the "
                       "container's ids (chown)",
                       support == nullptr ? ""

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "runtime/last_line.h"
 #include "runtime/shared_record.h"
 #include "sys/call.h"
 #include "sys/files.h"
@@ -74,16 +75,6 @@ std::optional<sys::Error> why_no_hook(std::string_view errors, const sys::Ending
   std::memcpy(&record, errors.data(), sizeof record);
   if (record.version != FailureRecord::kVersion) return {};
   return to_error(record);
-}
-
-// In ASCII, since it may end up on a terminal; "" when it wrote nothing.
-std::string last_line(std::string_view text) {
-  constexpr size_t kLongest = 300;
-  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-  if (const size_t line = text.rfind('\n'); line != std::string_view::npos) text.remove_prefix(line + 1);
-  std::string printable(text.substr(0, kLongest));
-  std::ranges::replace_if(printable, [](unsigned char c) { return c < ' ' || c >= 0x7f; }, '?');
-  return printable;
 }
 
 // Until the hook has ended; false, and killed, when that takes longer than its timeout.

@@ -16,6 +16,7 @@
 #include "kernel/seccomp.h"
 #include "plan/planner.h"
 #include "runtime/criu.h"
+#include "runtime/criu_images.h"
 #include "runtime/hooks.h"
 #include "runtime/init_program.h"
 #include "runtime/placement.h"
@@ -259,7 +260,11 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
     CLOCHE_TRY_ASSIGN(pair, open_terminal(pts, 0, 0));
     terminal_ = std::move(pair.master);
     slave = std::move(pair.slave);
+    if (step.user_namespace) CLOCHE_TRY(give_terminal(slave, step.images));
   }
+  std::vector<std::pair<std::string, sys::Fd>> trees;
+  for (const plan::ShownTree& tree : step.trees)
+    trees.emplace_back(tree.name, std::move(prepared_.trees[tree.slot]));
   CLOCHE_TRY_ASSIGN(running, RunningCriu::start({.program = step.program,
                                                  .args = plan::criu_restore_arguments(step),
                                                  .keep = {},
@@ -269,7 +274,12 @@ sys::Result<> HostSide::act(const plan::RestoreProcesses& step) {
                                                  .inherited = step.inherited,
                                                  .cgroups = step.cgroups,
                                                  .terminal = std::move(slave),
-                                                 .pauses = step.pauses},
+                                                 .pauses = step.pauses,
+                                                 .shown = step.shown,
+                                                 .trees = std::move(trees),
+                                                 .images = step.user_namespace ? step.images : "",
+                                                 .readonly_root = step.readonly_root,
+                                                 .no_new_privileges = step.no_new_privileges},
                                                 place));
   if (step.pauses) {
     CLOCHE_TRY_ASSIGN(pid, running.await_namespaces());

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "spec/checks.h"
+#include "spec/sysctl.h"
 
 namespace cloche::spec {
 namespace {
@@ -72,29 +73,13 @@ Check check_maps(const Spec& spec) {
   return {};
 }
 
-// The namespace that owns a sysctl, or nothing where it is the whole machine's. Sources: ipc_namespaces(7),
-// uts_namespaces(7), network_namespaces(7), namespaces(7) for /proc/sys/user.
-std::string_view owner_of(std::string_view key) {
-  constexpr std::array<std::string_view, 8> ipc{"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
-                                                "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
-                                                "kernel.shmmni", "kernel.shm_rmid_forced"};
-  if (key.starts_with("net.")) return "network";
-  if (key.starts_with("fs.mqueue.") || is_one_of(key, ipc)) return "ipc";
-  if (key == "kernel.domainname") return "uts";
-  if (key.starts_with("user.")) return "user";
-  return {};
-}
-
 Check check_sysctls(const Spec& spec) {
   for (const auto& [written, value] : spec.linux_->sysctl) {
     const auto path = entry("linux.sysctl", written);
-    // sysctl(8) takes both separators.
-    std::string key = written;
-    std::ranges::replace(key, '/', '.');
-    if (key.empty() || key.starts_with('.') || key.ends_with('.') || key.find("..") != std::string::npos)
-      return wrong(path, "is no sysctl's name");
-    if (key == "kernel.hostname") return wrong(path, "is set by the field hostname");
-    const auto owner = owner_of(key);
+    const auto file = sysctl_file(written);
+    if (!file) return wrong(path, "is no sysctl's name");
+    if (*file == "kernel/hostname") return wrong(path, "is set by the field hostname");
+    const auto owner = sysctl_owner(*file);
     if (owner.empty())
       return wrong(path, "belongs to the whole machine, not to a namespace: set it on the host");
     if (find(spec, owner) == nullptr)
@@ -102,7 +87,7 @@ Check check_sysctls(const Spec& spec) {
                    fmt::format("would change the host: it needs a {0} namespace, {{\"type\": \"{0}\"}} in "
                                "linux.namespaces",
                                owner));
-    if (key == "kernel.domainname" && !spec.domainname.empty())
+    if (*file == "kernel/domainname" && !spec.domainname.empty())
       return wrong(path, "is set by the field domainname already");
   }
   return {};

@@ -147,6 +147,14 @@ Result<> rename_at(int dirfd, const std::string& from, const std::string& to) {
   });
 }
 
+Result<> rename_new_at(int dirfd, const std::string& from, const std::string& to) {
+  const long raw = raw_call(SYS_renameat2, dirfd, from.c_str(), dirfd, to.c_str(), RENAME_NOREPLACE);
+  return outcome(raw, [&] {
+    return fmt::format("renameat2({0}, {1}, {0}, {2}, RENAME_NOREPLACE)", dirfd_name(dirfd), in_quotes(from),
+                       in_quotes(to));
+  });
+}
+
 Result<> change_owner(int dirfd, const std::string& path, uid_t uid, gid_t gid) {
   const int flags = AT_SYMLINK_NOFOLLOW | (path.empty() ? AT_EMPTY_PATH : 0);
   return outcome(raw_call(SYS_fchownat, dirfd, path.c_str(), uid, gid, flags), [&] {
@@ -298,9 +306,11 @@ Result<> close_all_but(int first, std::vector<int> keep) {
   return {};
 }
 
-Result<Fd> duplicate(const Fd& file) {
-  return owned(raw_call(SYS_fcntl, file.get(), F_DUPFD_CLOEXEC, 3),
-               [&] { return fmt::format("fcntl({}, F_DUPFD_CLOEXEC)", file.get()); });
+Result<Fd> duplicate(const Fd& file) { return duplicate_from(file.get(), 3); }
+
+Result<Fd> duplicate_from(int file, int least) {
+  return owned(raw_call(SYS_fcntl, file, F_DUPFD_CLOEXEC, least),
+               [&] { return fmt::format("fcntl({}, F_DUPFD_CLOEXEC)", file); });
 }
 
 Result<> duplicate_to(const Fd& file, int number) {

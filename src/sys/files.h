@@ -39,6 +39,8 @@ Result<> make_node(int dirfd, const std::string& name, mode_t type_and_mode, dev
 Result<> make_symlink(const std::string& target, int dirfd, const std::string& name);
 Result<> remove_at(int dirfd, const std::string& path, int flags = 0);
 Result<> rename_at(int dirfd, const std::string& from, const std::string& to);
+// EEXIST where there is something of that name: nothing is replaced.
+Result<> rename_new_at(int dirfd, const std::string& from, const std::string& to);
 Result<> change_owner(int dirfd, const std::string& path, uid_t uid, gid_t gid);
 Result<> change_mode(const Fd& file, mode_t mode);
 Result<struct stat> stat_fd(const Fd& file);
@@ -73,6 +75,8 @@ Result<> close_range_from(unsigned first, bool only_mark_cloexec = false);
 // Closes every descriptor from `first` on but those in `keep`.
 Result<> close_all_but(int first, std::vector<int> keep);
 Result<Fd> duplicate(const Fd& file);
+// The lowest free number from `least` on.
+Result<Fd> duplicate_from(int file, int least);
 // dup2 to a fixed number, without close-on-exec there: for descriptors 0, 1 and 2.
 Result<> duplicate_to(const Fd& file, int number);
 // Opens /dev/null on each of descriptors 0, 1 and 2 that is closed: what is opened next would be taken for it.

@@ -46,15 +46,27 @@ Result<Fd> new_socket(int type) {
   return Fd(static_cast<int>(raw));
 }
 
-// sun_path holds 107 characters; a path through /proc/self/fd is short whatever the directory's name is.
-Result<std::pair<sockaddr_un, socklen_t>> address_in(const Fd& directory, const std::string& name) {
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", directory.get(), name);
+// sun_path holds 107 characters: ENAMETOOLONG of `call`.
+Result<sockaddr_un> address_of(const std::string& path, const char* call) {
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path)
-    return fail(ENAMETOOLONG, fmt::format("bind({})", in_quotes(path)));
+    return fail(ENAMETOOLONG, fmt::format("{}({})", call, in_quotes(path)));
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return std::pair(address, static_cast<socklen_t>(sizeof address));
+  return address;
+}
+
+// Short, whatever the directory's name is.
+std::string path_in(const Fd& directory, const std::string& name) {
+  return fmt::format("/proc/self/fd/{}/{}", directory.get(), name);
+}
+
+Result<Fd> connected(int type, const std::string& path, const std::string& name) {
+  CLOCHE_TRY_ASSIGN(socket, new_socket(type));
+  CLOCHE_TRY_ASSIGN(address, address_of(path, "connect"));
+  CLOCHE_TRY(outcome(raw_call(SYS_connect, socket.get(), &address, sizeof address),
+                     [&] { return fmt::format("connect({})", in_quotes(name)); }));
+  return socket;
 }
 
 }  // namespace
@@ -114,8 +126,8 @@ Result<Packet> receive_packet(const Fd& socket) {
 
 Result<Fd> listen_at(const Fd& directory, const std::string& name) {
   CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_SEQPACKET));
-  CLOCHE_TRY_ASSIGN(address, address_in(directory, name));
-  CLOCHE_TRY(outcome(raw_call(SYS_bind, socket.get(), &address.first, address.second),
+  CLOCHE_TRY_ASSIGN(address, address_of(path_in(directory, name), "bind"));
+  CLOCHE_TRY(outcome(raw_call(SYS_bind, socket.get(), &address, sizeof address),
                      [&] { return fmt::format("bind({})", in_quotes(name)); }));
   CLOCHE_TRY(outcome(raw_call(SYS_listen, socket.get(), 8),
                      [&] { return fmt::format("listen({})", in_quotes(name)); }));
@@ -123,24 +135,10 @@ Result<Fd> listen_at(const Fd& directory, const std::string& name) {
 }
 
 Result<Fd> connect_at(const Fd& directory, const std::string& name) {
-  CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_SEQPACKET));
-  CLOCHE_TRY_ASSIGN(address, address_in(directory, name));
-  CLOCHE_TRY(outcome(raw_call(SYS_connect, socket.get(), &address.first, address.second),
-                     [&] { return fmt::format("connect({})", in_quotes(name)); }));
-  return socket;
+  return connected(SOCK_SEQPACKET, path_in(directory, name), name);
 }
 
-Result<Fd> connect_stream(const std::string& path) {
-  CLOCHE_TRY_ASSIGN(socket, new_socket(SOCK_STREAM));
-  sockaddr_un address{};
-  if (path.size() >= sizeof address.sun_path)
-    return fail(ENAMETOOLONG, fmt::format("connect({})", in_quotes(path)));
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  CLOCHE_TRY(outcome(raw_call(SYS_connect, socket.get(), &address, sizeof address),
-                     [&] { return fmt::format("connect({})", in_quotes(path)); }));
-  return socket;
-}
+Result<Fd> connect_stream(const std::string& path) { return connected(SOCK_STREAM, path, path); }
 
 Result<Fd> accept_one(const Fd& listener) {
   long raw = 0;

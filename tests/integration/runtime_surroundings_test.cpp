@@ -1,6 +1,8 @@
 // Fields of what is around a container's process: its root, names, namespaces, clocks, cgroup, devices and paths.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "support/bundle.h"
@@ -55,6 +57,63 @@ TEST_F(RuntimeSurroundings, SysctlsAreTheContainers) {
   box.config.linux_->sysctl = {{"net.ipv4.ip_default_ttl", "71"}, {"kernel.msgmax", "12345"}};
   EXPECT_EQ(run(box).out, "71\n12345\n");
   EXPECT_EQ(shell(values).out, before);
+}
+
+// Either spelling of sysctl(8). A device with a dot comes from a hook, which is before sysctls are written.
+TEST_F(RuntimeSurroundings, ASysctlOfADeviceWithADotInItsName) {
+  CLOCHE_NEEDS(needs::root());
+  for (const char* key : {"net.ipv4.conf.d0/5.forwarding", "net/ipv4/conf/d0.5/forwarding"}) {
+    auto box = shell_box("cat /proc/sys/net/ipv4/conf/d0.5/forwarding");
+    box.config.hooks.emplace().createRuntime = {
+        {.path = "/bin/sh",
+         .args = {"sh", "-c", R"x(nsenter -t "$(jq .pid)" -n ip link add d0.5 type veth)x"},
+         .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+         .timeout = {}}};
+    box.config.linux_->sysctl = {{key, "1"}};
+    const Outcome outcome = run(box);
+    EXPECT_EQ(outcome.out, "1\n") << key << ": " << outcome.describe();
+  }
+}
+
+// Where Cloche is run in a container, that one's /proc/sys is mostly mounted so.
+class ReadOnlySysctls : public RuntimeSurroundings {
+ protected:
+  Outcome run_below(Bundle& box, std::vector<std::string> global = {}) {
+    box.write();
+    global.insert(global.end(), {"run", "--bundle", box.path(), "box"});
+    std::vector<std::string> argv{
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"",
+        "sh"};
+    std::ranges::copy(command(global), std::back_inserter(argv));
+    return test::run({.argv = argv});
+  }
+};
+
+TEST_F(ReadOnlySysctls, AreWrittenByAProcfsOfTheContainersOwn) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box("cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax");
+  box.config.linux_->sysctl = {{"net.ipv4.ip_default_ttl", "71"}, {"kernel.msgmax", "12345"}};
+  const Outcome outcome = run_below(box, {"--debug"});
+  EXPECT_EQ(outcome.out, "71\n12345\n") << outcome.describe();
+  EXPECT_TRUE(outcome.err.contains("by a new procfs: /proc/sys is read-only")) << outcome.err;
+}
+
+TEST_F(ReadOnlySysctls, AreARefusalInAUserNamespace) {
+  CLOCHE_NEEDS(needs::root());
+  auto box = shell_box("true");
+  box.config.linux_->namespaces.push_back({.type = "user", .path = {}});
+  box.config.linux_->uidMappings =
+      box.config.linux_->gidMappings = {{.containerID = 0, .hostID = 0, .size = 65536}};
+  box.config.linux_->sysctl = {{"net.ipv4.ip_default_ttl", "71"}};
+  std::erase_if(box.config.mounts, [](const auto& mount) { return mount.destination == "/proc"; });
+  const Outcome outcome = run_below(box);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_TRUE(outcome.err.contains("/proc/sys is read-only here")) << outcome.err;
+  EXPECT_TRUE(outcome.err.contains("-EROFS")) << outcome.err;
 }
 
 TEST_F(RuntimeSurroundings, NamespacesThatAreNotNamedAreTheHosts) {

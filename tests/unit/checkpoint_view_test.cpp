@@ -43,6 +43,18 @@ TEST(CheckpointView, APartOfAFileSystemThatIsNowhereWholeIsExternal) {
   EXPECT_THAT(external_mounts(inside, {}), ElementsAre("/data", "/proc/sys"));
 }
 
+// A sysfs belongs to a network namespace: with the host's it is the host's, and no user namespace makes another.
+TEST(CheckpointView, InAUserNamespaceAFileSystemOfTheHostsIsExternal) {
+  const auto host =
+      parse_mount_lines("2 1 0:7 / /sys rw - sysfs sysfs rw\n3 1 0:8 / /proc rw - proc proc rw\n");
+  const auto inside = parse_mount_lines(
+      "1 0 0:9 / / rw - overlay overlay rw\n"
+      "2 1 0:7 / /sys ro - sysfs sysfs rw\n"
+      "3 1 0:10 / /proc rw - proc proc rw\n");
+  EXPECT_THAT(external_mounts(inside, host), ElementsAre());
+  EXPECT_THAT(external_mounts(inside, host, true), ElementsAre("/sys"));
+}
+
 TEST(CheckpointView, AStreamIsNamedAsCriuNamesIt) {
   const auto inside = parse_mount_lines(kInside);
   const auto named = [&](std::string_view link, int64_t mount, uint64_t inode,

@@ -30,6 +30,13 @@ RestoreRequest wanted() {
   return request;
 }
 
+RestoreRequest mapped() {
+  RestoreRequest request = wanted();
+  with_user_namespace(request.container, {{.containerID = 0, .hostID = 100000, .size = 65536}});
+  request.maps = {.uids = os(request.container).uidMappings, .gids = os(request.container).gidMappings};
+  return request;
+}
+
 std::string refused(const RestoreRequest& request, const HostFacts& host = root_host()) {
   const auto plan = make_restore_plan(request, host);
   return plan ? "planned" : plan.error().field + ": " + plan.error().sentence;
@@ -214,6 +221,92 @@ TEST(PlanRestore, AScopeIsStartedWithAPlaceholderWhosePlaceTheFirstProcessTakes)
   EXPECT_EQ(plan->find("enter-scope") + 1, plan->find("hooks:createRuntime"));
 }
 
+// Its root reaches neither images nor sources by their paths.
+TEST(PlanRestore, ForAUserNamespaceImagesAndSourcesAreShownApart) {
+  const auto plan = make_restore_plan(mapped(), root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_TRUE(step->user_namespace);
+  EXPECT_EQ(step->shown, "/sys/fs/cgroup");
+  EXPECT_THAT(values(*step, "--images-dir"), ElementsAre("/sys/fs/cgroup/images"));
+  EXPECT_THAT(values(*step, "--external"),
+              testing::IsSupersetOf({"mnt[/data]:/sys/fs/cgroup/0", "mnt[/data/local]:/sys/fs/cgroup/1",
+                                     "mnt[/data/local/big]:/sys/fs/cgroup/2", "mnt[/one]:/sys/fs/cgroup/3",
+                                     "mnt[/dev/null]:/dev/null", "mnt[/proc/kcore]:/dev/null"}));
+  ASSERT_EQ(step->trees.size(), 4U);
+  const auto* local = find<OpenTree>(*plan, "open-tree:/data/local");
+  ASSERT_NE(local, nullptr);
+  EXPECT_EQ(local->path, "/usr/local");
+  EXPECT_EQ(local->slot, step->trees[1].slot);
+  EXPECT_FALSE(local->recursive) << "the kernel keeps together what such a namespace has got as one";
+  EXPECT_EQ(find<GiveStreams>(*plan, "streams")->uid, 100000U);
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}), {"in a user namespace"}));
+  EXPECT_TRUE(says(to_script(*plan, root_host()),
+                   {"mount -t tmpfs -o mode=755 -- tmpfs /sys/fs/cgroup",
+                    "mount --bind -- /usr/local /sys/fs/cgroup/1", "(cd /images && find -L ."}));
+}
+
+TEST(PlanRestore, MapsOtherThanThoseOfTheImagesAreRefused) {
+  RestoreRequest request = mapped();
+  os(request.container).uidMappings[0].size = 9;
+  EXPECT_TRUE(says(refused(request), {"linux.uidMappings: ", "another map (0 100000 65536)"}));
+  request = mapped();
+  request.maps->gids.push_back({.containerID = 70000, .hostID = 7, .size = 1});
+  EXPECT_TRUE(says(refused(request), {"linux.gidMappings: ", "0 100000 65536, 70000 7 1"}));
+  os(request.container).gidMappings = {request.maps->gids[1], request.maps->gids[0]};
+  EXPECT_EQ(refused(request), "planned") << "the same in another order";
+  request.maps.reset();
+  EXPECT_TRUE(says(refused(request), {"had no user namespace"}));
+  request = wanted();
+  request.maps = mapped().maps;
+  EXPECT_TRUE(says(refused(request), {"had a user namespace", "add {\"type\": \"user\"}"}));
+}
+
+TEST(PlanRestore, AnIdMappedMountIsMadeBeforeCriu) {
+  RestoreRequest request = wanted();
+  spec::Mount& mount = request.container.spec.mounts.back();
+  mount.uidMappings = mount.gidMappings = {{.containerID = 0, .hostID = 7, .size = 1}};
+  auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  const auto* step = find<RestoreProcesses>(*plan, "restore");
+  EXPECT_THAT(values(*step, "--external"),
+              testing::IsSupersetOf({"mnt[/data]:/usr", "mnt[/one]:/sys/fs/cgroup/0"}));
+  EXPECT_THAT(values(*step, "--images-dir"), ElementsAre("/images"));
+  EXPECT_EQ(find<IdmapTree>(*plan, "idmap:/one")->uids[0].hostID, 7U);
+  EXPECT_LT(plan->find("open-tree:/one"), plan->find("idmap:/one"));
+
+  // Without maps of its own: the container's; below the mount with "ridmap" only.
+  request = mapped();
+  request.container.spec.mounts[1].options = {"rbind", "idmap"};
+  plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_EQ(find<IdmapTree>(*plan, "idmap:/data")->uids[0].hostID, 100000U);
+  EXPECT_EQ(find<IdmapTree>(*plan, "idmap:/data/local"), nullptr);
+  request.container.spec.mounts[1].options = {"rbind", "ridmap"};
+  plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan) << plan.error().sentence;
+  EXPECT_NE(find<IdmapTree>(*plan, "idmap:/data/local"), nullptr);
+}
+
+// Not all versions of criu bring these back.
+TEST(PlanRestore, AReadOnlyRootAndNoNewPrivilegesStay) {
+  RestoreRequest request = wanted();
+  request.container.spec.root = {.path = "rootfs", .readonly = true};
+  auto plan = make_restore_plan(request, root_host());
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(find<RestoreProcesses>(*plan, "restore")->readonly_root);
+  EXPECT_EQ(find<RestoreProcesses>(*plan, "restore")->points.front().path, "/tmp");
+  EXPECT_TRUE(find<RestoreProcesses>(*plan, "restore")->no_new_privileges);
+  EXPECT_TRUE(says(explain_text(*plan, {.colour = false, .width = 4000}),
+                   {"as their read-only root", "no way to gain privileges"}));
+  EXPECT_TRUE(says(to_script(*plan, root_host()), {"remount,bind,ro", "setpriv --no-new-privs"}));
+  request.container.spec.root->readonly = false;
+  request.container.spec.process->noNewPrivileges = false;
+  plan = make_restore_plan(request, root_host());
+  EXPECT_FALSE(find<RestoreProcesses>(*plan, "restore")->readonly_root);
+  EXPECT_FALSE(find<RestoreProcesses>(*plan, "restore")->no_new_privileges);
+}
+
 TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   RestoreRequest request = wanted();
   EXPECT_TRUE(says(refused(request, user_host()), {"root only"}));
@@ -228,8 +321,8 @@ TEST(PlanRestore, WhatCannotComeBackIsRefused) {
   EXPECT_TRUE(
       says(refused(request), {"with systemd's cgroup driver criu needs", "/my state/box/criu is none"}));
   request = wanted();
-  os(request.container).namespaces.push_back({"user", ""});
-  EXPECT_TRUE(says(refused(request), {"user namespace"}));
+  os(request.container).namespaces.push_back({"user", "/proc/7/ns/user"});
+  EXPECT_TRUE(says(refused(request), {"no user namespace that is there already"}));
   HostFacts host = root_host();
   host.cgroup = {};
   request = wanted();

@@ -65,6 +65,8 @@ TEST(PlanNamespaces, TheHostIsNotRenamedOrRetuned) {
   const auto plan = make_plan(request, test::root_host());
   ASSERT_TRUE(plan) << plan.error().sentence;
   EXPECT_EQ(find<WriteSysctl>(*plan, "sysctl:kernel.shmmax")->key, "kernel.shmmax");
+  os(request).sysctl = {{"kernel.hostname", "x"}};
+  EXPECT_TRUE(says(refusal(request), {"linux.sysctl.kernel.hostname", "would change the host", "uts"}));
 }
 
 TEST(PlanNamespaces, TimeOffsetsNeedTheirNamespace) {

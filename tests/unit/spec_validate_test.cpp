@@ -175,7 +175,8 @@ TEST(Validate, SysctlsBelongToANamespaceOfTheContainer) {
     });
   };
   for (const char* good : {"net.ipv4.ip_forward", "net/ipv4/ip_forward", "kernel.shmmax", "fs.mqueue.msg_max",
-                           "kernel.domainname", "kernel.sem"})
+                           "kernel.domainname", "kernel.sem", "net.ipv4.conf.eth0/100.forwarding",
+                           "net/ipv4/conf/eth0.100/forwarding"})
     EXPECT_EQ(sysctl(good), "valid") << good;
   EXPECT_EQ(sysctl("net.ipv4.ip_forward", "network"),
             "linux.sysctl[\"net.ipv4.ip_forward\"]: would change the host: it needs a network namespace, "
@@ -189,7 +190,8 @@ TEST(Validate, SysctlsBelongToANamespaceOfTheContainer) {
   EXPECT_EQ(sysctl("kernel.panic"),
             "linux.sysctl[\"kernel.panic\"]: belongs to the whole machine, not to a "
             "namespace: set it on the host");
-  for (const char* bad : {"net/../kernel/panic", "net..x", "/net/x", "net/x/", ""})
+  for (const char* bad :
+       {"net/../kernel/panic", "net.//.kernel.panic", "net/./x", "net..x", "/net/x", "net/x/", ""})
     EXPECT_NE(sysctl(bad).find("is no sysctl's name"), std::string::npos) << bad;
 }
 
