@@ -289,7 +289,7 @@ TEST_F(Systemd, ARestoreWhoseRuntimeIsKilledLeavesNoScope) {
   EXPECT_NE(answered.out, "0\n");
   EXPECT_EQ(noted("before"), "cloche-runtime\n");
   // systemd has seen that it is empty.
-  nest_->shell(
+  (void)nest_->shell(
       fmt::format("until [ $(systemctl show -P LoadState {}) = not-found ]; do sleep 0.1; done", kUnit));
   const Outcome deleted = inside({"delete", "--force", "box"});
   EXPECT_TRUE(deleted.ok()) << deleted.describe();
