@@ -98,7 +98,7 @@ TEST_F(CriLimits, MemoryPidsUpdateStatsAndPrivileged) {
       start({.name = "forks",
              .script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 >/dev/null 2>&1 & done",
              .resources = "unified { key: 'pids.max' value: '6' }"});
-  end_of(forks);
+  (void)end_of(forks);
   EXPECT_TRUE(log("forks").contains("fork: Resource temporarily unavailable")) << log("forks");
   // A kubelet limits a pod's processes by the pod's cgroup, which its containers are below.
   EXPECT_TRUE(call("echo 6 >/sys/fs/cgroup/kubepods/pod1/pids.max").ok());
