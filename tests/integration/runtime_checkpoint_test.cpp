@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "support/bundle.h"
+#include "support/files.h"
 #include "support/needs.h"
 
 namespace cloche::test {
@@ -89,15 +90,24 @@ TEST_F(RuntimeCheckpoint, ATerminalIsNamedByItsNumbers) {
   EXPECT_EQ(running.finish().exit_code, 137);
 }
 
-TEST_F(RuntimeCheckpoint, AUserNamespaceIsRefused) {
+TEST_F(RuntimeCheckpoint, AJoinedUserNamespaceIsRefused) {
   CLOCHE_NEEDS(needs::root());
+  auto owner = bundle({"sleep", "1000"}, "owner");
+  owner.map_ids(100000, 1000);
+  ASSERT_TRUE(start_detached(owner, "owner").ok());
   auto box = bundle({"sleep", "1000"});
   box.map_ids(100000, 1000);
-  ASSERT_TRUE(start_detached(box).ok());
-  expect_refusal(checkpoint({}), "it has a user namespace");
+  box.config.linux_->uidMappings.clear();
+  box.config.linux_->gidMappings.clear();
+  for (auto& ns : box.config.linux_->namespaces)
+    if (ns.type == "user") ns.path = "/proc/" + member(runtime({"state", "owner"}).out, ".pid") + "/ns/user";
+  ASSERT_TRUE(start_detached(box).ok()) << text_of(scratch() + "/err");
+  expect_refusal(checkpoint({}), "it has joined a user namespace");
   EXPECT_EQ(status(), "running");
-  stop();
-  EXPECT_TRUE(runtime({"delete", "box"}).ok());
+  for (const char* id : {"box", "owner"}) {
+    stop(id);
+    EXPECT_TRUE(runtime({"delete", id}).ok());
+  }
 }
 
 TEST_F(RuntimeCheckpoint, CriuIsCalledWithWhatWasAskedFor) {

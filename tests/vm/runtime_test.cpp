@@ -1,7 +1,9 @@
 // The same limits through cloche-runtime: what a bundle's linux.resources says.
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <iostream>
 
 #include "support/bundle.h"
@@ -100,14 +102,15 @@ TEST_F(VmRuntime, StartsWithLessMemoryThanCrun) {
     }
     return works * kStep;
   };
-  // Twice: what else the kernel bills to a cgroup differs from start to start, by some pages.
-  int64_t ours = 0, theirs = 0;
+  // Twice, and the better of both: what else the kernel bills to a cgroup differs from start to start, by some pages, and
+  // only ever adds.
+  int64_t ours = INT64_MAX, theirs = INT64_MAX;
   for (int search = 0; search < 2; ++search) {
     const int64_t our_least = least(command({})),
                   their_least = least({"crun", "--root", scratch() + "/crun"});
     std::cout << "least memory.max: cloche-runtime " << our_least << ", crun " << their_least << "\n";
-    ours += our_least;
-    theirs += their_least;
+    ours = std::min(ours, our_least);
+    theirs = std::min(theirs, their_least);
   }
   EXPECT_LT(ours, theirs);
 }
