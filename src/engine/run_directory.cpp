@@ -10,7 +10,6 @@
 #include "engine/values.h"
 #include "plan/undo.h"
 #include "runtime/undo.h"
-#include "sys/call.h"
 #include "sys/files.h"
 
 namespace cloche::engine {

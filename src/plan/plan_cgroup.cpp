@@ -243,6 +243,7 @@ Planned plan_in_scope(Builder& b, const std::vector<CgroupWrite>& writes, String
   auto scope = scope_for(b, writes);
   if (!scope) return std::unexpected(std::move(scope).error());
   b.cgroup = scope->cgroup;
+  // A restore has no clone.
   scope->placeholder = b.plan.find("clone") == b.plan.steps.size();
   b.host("scope", *std::move(scope),
          b.os.cgroupsPath.empty() ? Builder::standard("every container has a scope of its own")

@@ -171,11 +171,10 @@ sys::Result<sys::Fd> make_log(const std::string& path) {
 sys::Failure refused(const CriuCommand& command, const sys::Ending& ending, const sys::Fd& log) {
   sys::raw_call(SYS_lseek, log.get(), 0, SEEK_SET);
   const std::string text = sys::read_all(log, "criu's log", kLargestLog).value_or("");
-  std::string reason = criu_reason(text);
+  std::string reason = last_line(criu_reason(text));  // the words of a container's process may be in it
   if (reason.empty()) reason = last_line(text);
   if (reason.empty() && ending.signal != 0) reason = fmt::format("it was ended by signal {}", ending.signal);
   if (reason.empty()) reason = fmt::format("it ended with status {} and no word", ending.status);
-  reason = last_line(reason);  // the words of a container's process may be in it
   return sys::fail_because(fmt::format("criu {} refused: {}{}", command.args.front(), reason,
                                        text.empty() ? "" : fmt::format(" (its log is {})", command.log)));
 }

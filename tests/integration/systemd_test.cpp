@@ -289,8 +289,9 @@ TEST_F(Systemd, ARestoreWhoseRuntimeIsKilledLeavesNoScope) {
   EXPECT_NE(answered.out, "0\n");
   EXPECT_EQ(noted("before"), "cloche-runtime\n");
   // systemd has seen that it is empty.
-  (void)nest_->shell(
+  const Outcome seen = nest_->shell(
       fmt::format("until [ $(systemctl show -P LoadState {}) = not-found ]; do sleep 0.1; done", kUnit));
+  EXPECT_TRUE(seen.ok()) << seen.describe();
   const Outcome deleted = inside({"delete", "--force", "box"});
   EXPECT_TRUE(deleted.ok()) << deleted.describe();
   expect_nothing_left();

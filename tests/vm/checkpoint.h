@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "support/bundle.h"
 #include "support/needs.h"
@@ -18,6 +19,10 @@ inline const std::string kCount =
     "i=0; while :; do i=$((i+1)); echo $i >/count.new; mv /count.new /count; sleep 0.1; done";
 // The shell has the stream that it was given under another number for as long as that runs.
 inline const std::string kCountElsewhere = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done >/count";
+
+// Answers what is typed at its terminal, until it is interrupted.
+inline const std::string kAnswer =
+    "trap 'echo interrupted; exit 5' INT; while :; do read line && echo \"got $line\"; done";
 
 class VmCheckpoint : public RuntimeTest {
  protected:
@@ -73,6 +78,24 @@ class VmCheckpoint : public RuntimeTest {
     stop(id);
     EXPECT_TRUE(runtime({"delete", id}).ok());
     EXPECT_EQ(status(id), "");
+  }
+  // A box that answers, dumped in the foreground and restored there.
+  void bring_over(const Bundle& box, std::optional<Running>& restored) {
+    Running first({.argv = command({"run", "--bundle", box.path(), "box"})});
+    first.send_input("one\n");
+    ASSERT_TRUE(first.wait_for_output("got one")) << first.so_far().describe();
+    const Outcome dumped = checkpoint();
+    ASSERT_TRUE(dumped.ok()) << dumped.describe();
+    EXPECT_EQ(first.finish().exit_code, 137);
+    restored.emplace(
+        Command{.argv = command({"restore", "--bundle", box.path(), "--image-path", images(), "box"})});
+    restored->send_input("two\n");
+    ASSERT_TRUE(restored->wait_for_output("got two")) << restored->so_far().describe();
+  }
+  static void interrupt(Running& answering) {
+    answering.send_input("\x03");
+    EXPECT_TRUE(answering.wait_for_output("interrupted"));
+    EXPECT_EQ(answering.finish().exit_code, 5);
   }
   // Nothing of it: no state, no cgroup.
   void expect_gone() {

@@ -134,25 +134,14 @@ TEST_F(VmCheckpoint, LocksAndSocketsOfTheHostAreTakenWhereThatIsAskedFor) {
 
 TEST_F(VmCheckpoint, ATerminalIsTheRestorersAndControlsTheSession) {
   CLOCHE_NEEDS(needs::program("criu"));
-  auto box =
-      counting("trap 'echo interrupted; exit 5' INT; while :; do read line && echo \"got $line\"; done");
+  auto box = counting(kAnswer);
   box.config.process->terminal = true;
   box.write();
-  Running first({.argv = command({"run", "--bundle", box.path(), "box"})});
-  first.send_input("one\n");
-  ASSERT_TRUE(first.wait_for_output("got one")) << first.so_far().describe();
-  const Outcome dumped = checkpoint();
-  ASSERT_TRUE(dumped.ok()) << dumped.describe();
-  EXPECT_EQ(first.finish().exit_code, 137);
-
-  Running second({.argv = command({"restore", "--bundle", box.path(), "--image-path", images(), "box"})});
-  second.send_input("two\n");
-  ASSERT_TRUE(second.wait_for_output("got two")) << second.so_far().describe();
+  std::optional<Running> second;
+  ASSERT_NO_FATAL_FAILURE(bring_over(box, second));
   EXPECT_TRUE(runtime({"exec", "box", "sh", "-c", "echo said >/dev/console"}).ok());
-  EXPECT_TRUE(second.wait_for_output("said"));
-  second.send_input("\x03");
-  EXPECT_TRUE(second.wait_for_output("interrupted"));
-  EXPECT_EQ(second.finish().exit_code, 5);
+  EXPECT_TRUE(second->wait_for_output("said"));
+  interrupt(*second);
   expect_gone();
 }
 

@@ -93,32 +93,22 @@ TEST_F(VmCheckpoint, AUserNamespacesTerminalReadOnlyRootAndIdMappedMount) {
       shell("set -e; disk=${CLOCHE_VM_DISKS%% *}; mkfs.ext4 -q -F $disk; mkdir " + disk +
             "; mount -t ext4 $disk " + disk + "; touch " + disk + "/file; chown 10:20 " + disk + "/file");
   ASSERT_TRUE(made.ok()) << made.describe();
-  auto box =
-      counting("trap 'echo interrupted; exit 5' INT; while :; do read line && echo \"got $line\"; done");
+  auto box = counting(kAnswer);
   box.map_ids(kRoot, kIds);
   box.config.root->readonly = true;
   box.config.process->terminal = true;
   box.config.mounts.push_back(
       {.destination = "/mapped", .type = "bind", .source = disk, .options = {"rbind", "idmap"}});
   box.write();
-  Running first({.argv = command({"run", "--bundle", box.path(), "box"})});
-  first.send_input("one\n");
-  ASSERT_TRUE(first.wait_for_output("got one")) << first.so_far().describe();
-  const Outcome dumped = checkpoint();
-  ASSERT_TRUE(dumped.ok()) << dumped.describe();
-  EXPECT_EQ(first.finish().exit_code, 137);
-  Running second({.argv = command({"restore", "--bundle", box.path(), "--image-path", images(), "box"})});
-  second.send_input("two\n");
-  ASSERT_TRUE(second.wait_for_output("got two")) << second.so_far().describe();
+  std::optional<Running> second;
+  ASSERT_NO_FATAL_FAILURE(bring_over(box, second));
   const Outcome seen = runtime(
       {"exec", "box", "sh", "-c", "echo said >/dev/console; busybox stat -c %u:%g /mapped/file; : >/new"});
-  EXPECT_TRUE(second.wait_for_output("said"));
+  EXPECT_TRUE(second->wait_for_output("said"));
   EXPECT_EQ(seen.out, "10:20\n") << seen.describe();
   EXPECT_FALSE(seen.ok());
   EXPECT_FALSE(fs::exists(box.rootfs() + "/new"));
-  second.send_input("\x03");
-  EXPECT_TRUE(second.wait_for_output("interrupted"));
-  EXPECT_EQ(second.finish().exit_code, 5);
+  interrupt(*second);
   expect_gone();
   EXPECT_TRUE(shell("umount " + disk).ok());
 }
